@@ -1,0 +1,1 @@
+"""YAML presets, one folder a command: installed as `rl_discrete.configs`."""

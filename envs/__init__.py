@@ -1,0 +1,1 @@
+"""Real and model environments: installed as `rl_discrete.envs`."""

@@ -1,0 +1,1 @@
+"""The MNIST benchmark: configuration, judge, metrics and report."""

@@ -1,0 +1,1 @@
+"""Discrete autoencoders: bottlenecks, codes, priors and the loop that fits them."""
