@@ -4,8 +4,8 @@ An IDX file is two zero bytes, one byte for the element type, one byte for the n
 dimension as a big-endian uint32, and then the elements, big-endian, in C order.
 Source: the format's description on the MNIST page of LeCun, Cortes and Burges.
 
-A file is read to the end that its header promises and not one byte further, so that a gzip bomb costs nothing, and
-in blocks, so that a header that promises too much costs nothing either.
+A file is read in blocks, so that a header that promises too much costs nothing, and at most one byte past the
+end that the header promises, so that a gzip bomb costs nothing either.
 """
 
 from __future__ import annotations
@@ -76,27 +76,26 @@ def _read_stream(
     promised = math.prod(shape) * dtype.itemsize
     if promised > MAX_BYTES:
         raise RunError(
-            f"{path}: the header promises {shape} elements, {promised} bytes, and at most {MAX_BYTES} are taken; "
-            f"{_REMEDY} or split the data set"
+            f"{path}: the header promises {shape} elements, {promised} bytes, and at most {MAX_BYTES} are "
+            f"taken; {_REMEDY} or split the data set"
         )
     payload = _read_exactly(stream, promised)
     if len(payload) < promised:
         raise RunError(
-            f"{path}: truncated, the header promises {shape} elements ({promised} bytes) and {len(payload)} bytes "
-            f"follow; {_REMEDY}"
+            f"{path}: truncated, the header promises {shape} elements ({promised} bytes) and {len(payload)} "
+            f"bytes follow; {_REMEDY}"
         )
     if stream.read(1):  # at the end of a gzip stream this also checks its length and CRC
         raise RunError(
-            f"{path}: wrong element count, more data follows the {shape} elements that the header promises; {_REMEDY}"
+            f"{path}: wrong element count, more data follows the {shape} elements that the header promises; "
+            f"{_REMEDY}"
         )
     if md5 is not None:
         digest = hashlib.md5(header, usedforsecurity=False)
         digest.update(payload)
         found = digest.hexdigest()
         if found != md5:
-            raise RunError(
-                f"{path}: altered, its unpacked md5 is {found}, expected {md5}; install rl-discrete again"
-            )
+            raise RunError(f"{path}: altered, its unpacked md5 is {found}, expected {md5}; {_REMEDY}")
     return np.frombuffer(payload, dtype).reshape(shape).astype(dtype.newbyteorder("="), copy=False)
 
 
@@ -108,8 +107,8 @@ def _parse_header(
         raise RunError(f"{path}: truncated, {len(magic)} bytes are no IDX header; {_REMEDY}")
     if magic[:2] != b"\0\0" or magic[2] not in _TYPES or magic[3] != num_dimensions:
         raise RunError(
-            f"{path}: wrong magic number 0x{magic.hex()}, expected 0x0000TT{num_dimensions:02x} with a type TT out of "
-            f"{', '.join(f'{code:02x}' for code in _TYPES)} ({num_dimensions}-dimensional IDX); {_REMEDY}"
+            f"{path}: wrong magic number 0x{magic.hex()}, expected 0x0000TT{num_dimensions:02x} with an "
+            f"element type TT out of {', '.join(f'{code:02x}' for code in _TYPES)}; {_REMEDY}"
         )
     if len(header) < 4 + 4 * num_dimensions:
         raise RunError(f"{path}: truncated inside the IDX header; {_REMEDY}")

@@ -1,7 +1,7 @@
 """MNIST, embedded in the package, and any data set in the same four IDX files (Fashion-MNIST, KMNIST).
 
-The four canonical files of LeCun, Cortes and Burges lie in `files/` with their license and are verified by the md5
-of their unpacked bytes whenever they are loaded. Images stay uint8.
+The four canonical files of LeCun, Cortes and Burges lie in `files/` with their license and are verified by
+the md5 of their unpacked bytes whenever they are loaded. Images stay uint8.
 """
 
 from __future__ import annotations
@@ -56,26 +56,30 @@ def load_images(data_dir: Path | None = None) -> ImageDataset:
     """The embedded MNIST, or the data set in the four IDX files of a folder.
 
     A folder holds `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte` and
-    `t10k-labels-idx1-ubyte`, each plain or with `.gz` (the plain one wins where both exist). Images of a float
-    type (0x0D, 0x0E) are taken when every value is finite and in [0, 1], and rounded to 256 grey values.
+    `t10k-labels-idx1-ubyte`, each plain or with `.gz` (the plain one wins where both exist). Images of a
+    float type (0x0D, 0x0E) are taken when every value is in [0, 1], and rounded to 256 grey values.
 
     Raises:
         UsageError: the folder or one of its files is missing.
         RunError: a file is truncated, altered or not what its name says; labels and images do not match.
     """
     if data_dir is None:
-        return _load_folder(_EMBEDDED, "mnist", FILE_MD5)
+        try:
+            return _load_folder(_EMBEDDED, "mnist", FILE_MD5)
+        except (UsageError, RunError) as error:  # nothing that the user named
+            raise RunError(f"the embedded MNIST is damaged, install rl-discrete again: {error}") from error
     folder = Path(os.path.abspath(Path(data_dir).expanduser()))
     if not folder.is_dir():
         fault = "is not a folder" if folder.exists() else "does not exist"
         raise UsageError(
-            f"data folder {folder} {fault}; name a folder that holds {_expected_names()}, or leave it out for MNIST"
+            f"data folder {folder} {fault}; name a folder that holds {_expected_names()}, or leave it out "
+            "for MNIST"
         )
     return _load_folder(folder, folder.name, {})
 
 
 def split(num_images: int, num_validation: int = 5000, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """A random split of `num_images` training images by its own generator: the same seed gives the same split.
+    """A random split of `num_images` images by its own generator: the same seed gives the same split.
 
     Returns:
         (train, validation): int64 index tensors, sorted, disjoint, together every image;
@@ -86,8 +90,8 @@ def split(num_images: int, num_validation: int = 5000, seed: int = 0) -> tuple[T
     """
     if not 0 <= num_validation < num_images:
         raise UsageError(
-            f"num_validation must be >= 0 and below the number of training images {num_images}, got {num_validation}; "
-            "hold out fewer images or take a larger data set"
+            f"num_validation must be >= 0 and below the number of training images {num_images}, got "
+            f"{num_validation}; hold out fewer images or take a larger data set"
         )
     order = torch.randperm(num_images, generator=make_generator(seed, "data", "split"))
     return order[num_validation:].sort().values, order[:num_validation].sort().values
@@ -142,8 +146,8 @@ def _load_folder(folder: Traversable, name: str, md5: dict[str, str]) -> ImageDa
         labels = _as_labels(arrays[label_stem], paths[label_stem])
         if len(images) != len(labels):
             raise RunError(
-                f"{paths[label_stem]}: {len(labels)} labels for the {len(images)} images of {paths[image_stem].name}; "
-                "take both files from the same data set"
+                f"{paths[label_stem]}: {len(labels)} labels for the {len(images)} images of "
+                f"{paths[image_stem].name}; take both files from the same data set"
             )
         tensors += [images, labels]
     return ImageDataset(name, *tensors)
@@ -163,8 +167,8 @@ def _expected_names() -> str:
 def _as_images(array: npt.NDArray[Any], path: Traversable) -> Tensor:
     if len(array) == 0 or array.shape[1:] != (IMAGE_SIZE, IMAGE_SIZE):
         raise RunError(
-            f"{path}: holds images of shape {array.shape}, expected (N, {IMAGE_SIZE}, {IMAGE_SIZE}) with N >= 1; "
-            f"resize the images to {IMAGE_SIZE} x {IMAGE_SIZE}"
+            f"{path}: holds images of shape {array.shape}, expected (N, {IMAGE_SIZE}, {IMAGE_SIZE}) with "
+            f"N >= 1; resize the images to {IMAGE_SIZE} x {IMAGE_SIZE}"
         )
     try:
         return validate_images(array)
