@@ -86,19 +86,19 @@ def unpack(keys: npt.ArrayLike, num_latents: int, num_categories: int) -> Codes:
         )
     if num_categories == 2:
         octets = np.ascontiguousarray(checked).astype("<u8", copy=False).view(np.uint8)
-        every = np.unpackbits(octets, axis=1, bitorder="little").astype(np.int64)
+        every = np.unpackbits(octets, axis=1, bitorder="little")
     else:
         per_word = WORD_BITS // bits
         shifts = np.arange(per_word, dtype=np.uint64) * np.uint64(bits)
         slots = (checked[:, :, None] >> shifts) & np.uint64((1 << bits) - 1)  # (B, W, per_word)
-        every = slots.reshape(len(checked), width * per_word).astype(np.int64)
+        every = slots.reshape(len(checked), width * per_word)
         unused = WORD_BITS - per_word * bits
         if unused and np.any(checked >> np.uint64(per_word * bits)):
             raise _foreign_keys(num_latents, num_categories)
     codes = every[:, :num_latents]
-    if np.any(every[:, num_latents:]) or np.any(codes >= num_categories):
+    if np.any(every[:, num_latents:]) or (codes.size and codes.max() >= num_categories):
         raise _foreign_keys(num_latents, num_categories)
-    return np.ascontiguousarray(codes)
+    return codes.astype(np.int64, order="C")
 
 
 def hamming(a: npt.ArrayLike, b: npt.ArrayLike) -> npt.NDArray[np.int64]:
@@ -148,9 +148,8 @@ def _checked_codes(codes: npt.ArrayLike, num_categories: int) -> npt.NDArray[np.
         raise UsageError(
             f"codes must have shape (B, L) with L >= 1, got {array.shape}; one code is codes[None]"
         )
-    bad = (array < 0) | (array >= num_categories)
-    if bad.any():
-        row, latent = np.argwhere(bad)[0]
+    if array.size and not 0 <= array.min() <= array.max() < num_categories:
+        row, latent = np.argwhere((array < 0) | (array >= num_categories))[0]
         raise UsageError(
             f"codes must be between 0 and {num_categories - 1}, got {array[row, latent]} at row {row}, "
             f"latent {latent}; check num_categories"
