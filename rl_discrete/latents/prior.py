@@ -1,0 +1,128 @@
+"""Distributions over codes: the contract, and the two priors without memory."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rl_discrete.runs.errors import UsageError
+
+
+class Prior(nn.Module, ABC):
+    """A distribution p(codes | context) over codes int64 (B, L) with K categories each.
+
+    Contract (executable in `tests/contracts/test_priors.py`): probabilities sum to 1 over all K ** L codes;
+    `sample` follows exp(log_prob) at temperature 1 and is a deterministic function of `noise`. A prior built without
+    context ignores `context`.
+    """
+
+    noise_dim: int
+    """Uniform numbers that one sample takes: one per chunk of latents drawn jointly."""
+
+    def __init__(self, num_latents: int, num_categories: int) -> None:
+        super().__init__()
+        if num_latents < 1:
+            raise UsageError(f"num_latents must be >= 1, got {num_latents}")
+        if num_categories < 2:
+            raise UsageError(f"num_categories must be >= 2, got {num_categories}")
+        self.num_latents = num_latents
+        self.num_categories = num_categories
+
+    @abstractmethod
+    def log_prob(self, codes: Tensor, context: Tensor | None = None) -> Tensor:
+        """Log-probability (B,) of codes (B, L), in nats, summed over every position.
+
+        context: float32 (B, context_dim), one row per code, for a conditional prior.
+        """
+
+    @torch.no_grad()
+    def sample(
+        self,
+        num_samples: int,
+        context: Tensor | None = None,
+        temperature: float = 1.0,
+        noise: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Codes int64 (num_samples, L), drawn by inverse CDF.
+
+        Args:
+            num_samples: how many; with a context, its number of rows.
+            context: float32 (num_samples, context_dim) for a conditional prior.
+            temperature: divides the logits of each chunk, > 0.
+            noise: float32 (num_samples, noise_dim), uniform in (0, 1); drawn from `generator` when not given.
+            generator: source of the noise.
+
+        Raises:
+            UsageError: temperature <= 0, or noise or context of another size.
+        """
+        if not temperature > 0.0:
+            raise UsageError(f"temperature must be > 0, got {temperature}")
+        if noise is None:
+            noise = torch.rand((num_samples, self.noise_dim), generator=generator, device=self.device)
+        if noise.shape != (num_samples, self.noise_dim):
+            raise UsageError(f"noise must have shape {(num_samples, self.noise_dim)}, got {tuple(noise.shape)}")
+        if context is not None and len(context) != num_samples:
+            raise UsageError(f"context must have {num_samples} rows, one per sample, got {len(context)}")
+        return self._sample(noise, context, temperature)
+
+    @abstractmethod
+    def _sample(self, noise: Tensor, context: Tensor | None, temperature: float) -> Tensor:
+        """Codes (N, L) of noise (N, noise_dim)."""
+
+    @property
+    def device(self) -> torch.device:
+        return next(iter([*self.parameters(), *self.buffers()]), torch.empty(0)).device
+
+
+def invert_cdf(logits: Tensor, uniform: Tensor) -> Tensor:
+    """Index int64 (...) of the category of softmax(logits (..., V)) at which its CDF passes `uniform` (...)."""
+    cdf = logits.softmax(-1).double().cumsum(-1)
+    level = uniform.double().unsqueeze(-1) * cdf[..., -1:]
+    return (cdf <= level).sum(-1).clamp(max=logits.shape[-1] - 1)
+
+
+class UniformPrior(Prior):
+    """Every code is equally likely: log p = -L ln K. The "fair coins" baseline."""
+
+    def __init__(self, num_latents: int, num_categories: int) -> None:
+        super().__init__(num_latents, num_categories)
+        self.noise_dim = num_latents
+
+    def log_prob(self, codes: Tensor, context: Tensor | None = None) -> Tensor:
+        return torch.full((len(codes),), -self.num_latents * math.log(self.num_categories), device=codes.device)
+
+    def _sample(self, noise: Tensor, context: Tensor | None, temperature: float) -> Tensor:
+        return (noise * self.num_categories).long().clamp(max=self.num_categories - 1)
+
+
+class IndependentPrior(Prior):
+    """Independent latents with given marginals.
+
+    Args:
+        log_marginals: float32 (L, K), log-probabilities of each latent's categories; normalised on entry.
+    """
+
+    log_marginals: Tensor
+
+    def __init__(self, log_marginals: Tensor) -> None:
+        super().__init__(*log_marginals.shape)
+        self.noise_dim = self.num_latents
+        self.register_buffer("log_marginals", log_marginals.float().log_softmax(-1))
+
+    @classmethod
+    def from_codes(cls, codes: Tensor, num_categories: int) -> IndependentPrior:
+        """Empirical marginals of codes (N, L), each category counted once more so that none has probability 0."""
+        counts = F.one_hot(codes, num_categories).sum(0).double() + 1.0
+        return cls(counts.log().float())
+
+    def log_prob(self, codes: Tensor, context: Tensor | None = None) -> Tensor:
+        table = self.log_marginals.expand(len(codes), -1, -1)
+        return table.gather(-1, codes.unsqueeze(-1)).squeeze(-1).sum(-1)
+
+    def _sample(self, noise: Tensor, context: Tensor | None, temperature: float) -> Tensor:
+        return invert_cdf((self.log_marginals / temperature).expand(len(noise), -1, -1), noise)
