@@ -1,1 +1,1 @@
-"""The MNIST benchmark: configuration, judge, metrics and report."""
+"""The MNIST benchmark: its judge, its metrics, the rows it runs and the report it writes."""
