@@ -1,0 +1,67 @@
+"""Ctrl-C and SIGTERM as a request: the run finishes its step, saves a checkpoint and leaves."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Any
+
+from rl_discrete.runs.errors import Interrupted
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class StopSignal:
+    """Inside the context the first SIGINT or SIGTERM only sets `requested`; a second one is a
+    KeyboardInterrupt.
+
+    ```python
+    with StopSignal() as stop:
+        for step in range(steps):
+            ...
+            if stop.requested:
+                save()
+            stop.raise_if_requested()
+    ```
+
+    Only a process's main thread may handle signals: entered in another thread, nothing is ever requested.
+    """
+
+    def __init__(self) -> None:
+        self.signum: int | None = None
+        self._previous: dict[int, Callable[[int, FrameType | None], Any] | int | None] = {}
+
+    @property
+    def requested(self) -> bool:
+        """Whether a signal came."""
+        return self.signum is not None
+
+    def raise_if_requested(self) -> None:
+        """Leave, if a signal came.
+
+        Raises:
+            Interrupted: with the number of that signal.
+        """
+        if self.signum is not None:
+            raise Interrupted(self.signum)
+
+    def __enter__(self) -> StopSignal:
+        if threading.current_thread() is threading.main_thread():
+            for signum in _SIGNALS:
+                self._previous[signum] = signal.signal(signum, self._handle)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for signum, handler in self._previous.items():
+            # None: a handler that was not installed from Python; it cannot be put back.
+            signal.signal(signum, signal.SIG_DFL if handler is None else handler)
+        self._previous.clear()
+
+    def _handle(self, signum: int, frame: FrameType | None) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.signum = signum
