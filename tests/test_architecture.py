@@ -53,7 +53,7 @@ MODULES = library()
 
 
 def imported(source: str) -> Iterator[str]:
-    """Every dotted name that a source imports: at the top, in a function, under TYPE_CHECKING, by a string."""
+    """Every dotted name a source imports: at the top, in a function, under TYPE_CHECKING, by a string."""
     for node in ast.walk(ast.parse(source)):
         match node:
             case ast.Import(names=names):

@@ -14,7 +14,7 @@ _METAVARS = {bool: "{true,false}", int: "N", float: "X", str: "NAME", Path: "PAT
 
 
 def field_help(config: type) -> dict[str, str]:
-    """Field name -> text: the string below the field, or its entry under `Attributes:` in the class docstring."""
+    """Field name -> text: the string below the field, or its entry under `Attributes:` in the docstring."""
     entries = re.findall(r"^    +(\w+): (.+(?:\n     +.+)*)", inspect.getdoc(config) or "", re.MULTILINE)
     texts: dict[str, str] = dict(entries)
     definition = ast.parse(inspect.cleandoc(inspect.getsource(config))).body[0]
