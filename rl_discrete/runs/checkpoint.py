@@ -132,9 +132,7 @@ def load_checkpoint(
             warn(f"{'; '.join(problems)}; continuing from {path.name}")
         return checkpoint
     if problems:
-        raise CheckpointError(
-            f"no checkpoint is usable: {'; '.join(problems)}; start again with another --out"
-        )
+        raise CheckpointError(f"no checkpoint is usable: {'; '.join(problems)}; start again with another --out")
     return None
 
 

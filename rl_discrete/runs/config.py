@@ -24,9 +24,7 @@ class _Loader(yaml.SafeLoader):
         keys = [key.value for key, _ in node.value]
         twice = sorted({str(key) for key in keys if keys.count(key) > 1})
         if twice:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"key {twice[0]!r} appears twice", node.start_mark
-            )
+            raise yaml.constructor.ConstructorError(None, None, f"key {twice[0]!r} appears twice", node.start_mark)
         return super().construct_mapping(node, deep)
 
 
@@ -87,9 +85,7 @@ def merge(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any
     merged = dict(base)
     for key, value in override.items():
         below = merged.get(key)
-        merged[key] = (
-            merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
-        )
+        merged[key] = merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
     return merged
 
 
@@ -112,9 +108,7 @@ def nearest(word: str, choices: Iterable[str]) -> str | None:
 
 def _build(cls: Any, data: Any, source: str, prefix: str) -> Any:
     if not isinstance(data, Mapping):
-        raise UsageError(
-            f"{source}: {prefix.rstrip('.') or 'the config'} must be a mapping of keys, got {data!r}"
-        )
+        raise UsageError(f"{source}: {prefix.rstrip('.') or 'the config'} must be a mapping of keys, got {data!r}")
     fields = {field.name: field for field in dataclasses.fields(cls) if field.init}
     for key in data:
         if key not in fields:

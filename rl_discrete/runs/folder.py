@@ -146,10 +146,8 @@ def _check(path: Path, identity: Mapping[str, Any], resume: bool) -> bool:
     if path.exists() and not path.is_dir():
         raise UsageError(f"--out {path} is a file; name a folder")
     if resume and not path.exists():
-        raise UsageError(
-            f"there is no run to resume: {path} does not exist; drop --resume to start one there"
-        )
-    # Without its config, a run has done nothing yet: versions.json and config.yaml are the first things it writes.
+        raise UsageError(f"there is no run to resume: {path} does not exist; drop --resume to start one there")
+    # A run writes versions.json and config.yaml first of all: without its config it has done nothing yet.
     started = {_LOCK, _VERSIONS}
     names = [entry.name for entry in path.iterdir()] if path.exists() else []
     if all(name in started or name.startswith(durable.TEMPORARY) for name in names):
@@ -158,13 +156,9 @@ def _check(path: Path, identity: Mapping[str, Any], resume: bool) -> bool:
         raise UsageError(f"{path} is not empty and holds no run; choose another --out")
     owner = read_yaml(path / _VERSIONS).get("run", {})
     if not resume:
-        raise UsageError(
-            f"{path} holds a run of {_words(owner)}; continue it with --resume or choose another --out"
-        )
+        raise UsageError(f"{path} holds a run of {_words(owner)}; continue it with --resume or choose another --out")
     if (owner.get("command"), owner.get("subject")) != (identity["command"], identity["subject"]):
-        raise UsageError(
-            f"{path} holds a run of {_words(owner)}, not of {_words(identity)}; choose another --out"
-        )
+        raise UsageError(f"{path} holds a run of {_words(owner)}, not of {_words(identity)}; choose another --out")
     return True
 
 
@@ -189,9 +183,7 @@ def _acquire(path: Path) -> TextIO:
         raise UsageError(f"{path} is in use by process {pid}; wait for it or choose another --out") from None
     except OSError as error:
         lock.close()
-        raise RunError(
-            f"cannot lock {path}: {error.strerror or error}; choose an --out on a local disk"
-        ) from error
+        raise RunError(f"cannot lock {path}: {error.strerror or error}; choose an --out on a local disk") from error
     with durable.disk_errors(path / _LOCK):
         lock.truncate(0)
         lock.write(f"{os.getpid()}\n")

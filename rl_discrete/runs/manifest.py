@@ -82,13 +82,13 @@ class Manifest:
         except OSError as error:
             raise CheckpointError(f"{file} cannot be read ({error.strerror or error})") from error
         except ValueError as error:  # not JSON, or not even text
-            raise CheckpointError(f"{file} is not JSON: it was cut or altered") from error
+            raise CheckpointError(f"{file} is not JSON: cut or altered") from error
         if not isinstance(content, dict) or content.pop("sha256", None) != _digest(content):
             raise CheckpointError(f"{file} was altered (its sha256 differs)")
         if content["format"] > FORMAT:
             raise RunError(
-                f"{checkpoint} has checkpoint format {content['format']}, but this version reads formats up to "
-                f"{FORMAT}: update rl-discrete"
+                f"{checkpoint} has checkpoint format {content['format']}, this version reads up to {FORMAT}: "
+                "update rl-discrete"
             )
         files = {name: FileEntry(**entry) for name, entry in content["files"].items()}
         return cls(content["step"], content["meta"], files, content["complete"])

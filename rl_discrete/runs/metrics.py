@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsFloat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,11 +48,12 @@ class MetricLog:
             durable.sweep(folder)
             _cut(self._path, -1 if resume_step is None else resume_step)
             self._file = self._path.open("a", buffering=1, encoding="utf-8")
-            self._board = SummaryWriter(
-                str(folder / "tensorboard"), purge_step=0 if resume_step is None else resume_step + 1
-            )
+            if resume_step is None and (folder / "tensorboard").exists():
+                shutil.rmtree(folder / "tensorboard")
+            purge = None if resume_step is None else resume_step + 1
+            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=purge)
 
-    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+    def scalars(self, step: int, values: Mapping[str, SupportsFloat]) -> None:
         """Log numbers measured at `step`, each under its tag ("autoencoder/loss").
 
         Raises:
@@ -116,7 +118,7 @@ class MetricLog:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The lines of a `metrics.jsonl`, each with its "step". A line that a killed run left cut is passed over."""
+    """The lines of a `metrics.jsonl`, each with its "step"; lines left cut by a kill are passed over."""
     if not path.exists():
         return []
     lines = (_parse(line) for line in path.read_bytes().splitlines())
@@ -147,6 +149,4 @@ def _layout(pixels: NDArray[Any]) -> str:
             return "HWC"
         if pixels.ndim == 3 and pixels.shape[0] in (1, 3):
             return "CHW"
-    raise ValueError(
-        f"an image is uint8 (H, W), (H, W, 1|3) or (1|3, H, W), got {pixels.dtype} {pixels.shape}"
-    )
+    raise ValueError(f"an image is uint8 (H, W), (H, W, 1|3) or (1|3, H, W), got {pixels.dtype} {pixels.shape}")
