@@ -98,9 +98,11 @@ def _mnist_bench(argv: Sequence[str]) -> int:
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file; flags override it")
     _add_fields(parser, MnistBenchConfig, switches=("resume",))
     flags = _parse(parser, [word for word in argv if word not in HELP])
-    profile, preset = flags.pop("profile", "default"), flags.pop("preset", "best")
-    files = [_shipped("mnist", preset), _shipped("mnist", profile), flags.pop("config", None)]
-    config = _layered(MnistBenchConfig, files, flags)
+    file, given = _config_file(flags)
+    profile = _selected("profile", PROFILES, "default", flags, given, file)
+    preset = _selected("preset", PRESETS, "best", flags, given, file)
+    shipped = [_shipped("mnist", preset), _shipped("mnist", profile)]
+    config = _layered(MnistBenchConfig, [*shipped, (file, given), ("command line", flags)])
     if any(word in HELP for word in argv):
         return _print_help(parser, config, profile=profile, preset=preset)
     for name in config.rows:
@@ -120,7 +122,7 @@ def _train_judge(argv: Sequence[str]) -> int:
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file; flags override it")
     _add_fields(parser, JudgeConfig)
     flags = _parse(parser, [word for word in argv if word not in HELP])
-    config = _layered(JudgeConfig, [flags.pop("config", None)], flags)
+    config = _layered(JudgeConfig, [_config_file(flags), ("command line", flags)])
     if any(word in HELP for word in argv):
         return _print_help(parser, config)
 
@@ -143,22 +145,41 @@ COMMANDS = {
 }
 
 
-def _shipped(folder: str, name: str) -> Path:
+def _shipped(folder: str, name: str) -> tuple[str, dict[str, Any]]:
     from rl_discrete import configs
+    from rl_discrete.runs.config import read_yaml
 
-    return Path(configs.__path__[0], folder, f"{name}.yaml")
+    path = Path(configs.__path__[0], folder, f"{name}.yaml")
+    return str(path), read_yaml(path)
 
 
-def _layered(config: type[Config], files: Sequence[Path | None], flags: Mapping[str, Any]) -> Config:
-    """Defaults, then each file, then the flags; an error names the file or the flags that brought it in."""
-    from rl_discrete.runs.config import from_mapping, merge, read_yaml
+def _config_file(flags: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Take `--config FILE` out of the flags: its name and what it holds."""
+    from rl_discrete.runs.config import read_yaml
+
+    path = flags.pop("config", None)
+    return ("", {}) if path is None else (str(path), read_yaml(path))
+
+
+def _selected(
+    name: str, allowed: Sequence[str], default: str, flags: dict[str, Any], given: dict[str, Any], file: str
+) -> str:
+    """Take a selector out of the flags and the config file (a run names both in its own); flags win."""
+    by_file, by_flag = given.pop(name, default), flags.pop(name, None)
+    if by_file not in allowed:
+        _unknown(f"{name} in {file}:", str(by_file), allowed, f"allowed: {', '.join(allowed)}")
+    return cast(str, by_flag or by_file)
+
+
+def _layered(config: type[Config], layers: Sequence[tuple[str, Mapping[str, Any]]]) -> Config:
+    """Defaults, then each (source, values) over them; an error names the source that brought it in."""
+    from rl_discrete.runs.config import from_mapping, merge
 
     merged: dict[str, Any] = {}
-    for path in files:
-        if path is not None:
-            merged = merge(merged, read_yaml(path))
-            from_mapping(config, merged, str(path))
-    return from_mapping(config, merge(merged, flags), "command line")
+    for source, values in layers:
+        merged = merge(merged, values)
+        built = from_mapping(config, merged, source)
+    return built
 
 
 def _new_parser(command: str) -> ArgumentParser:
@@ -231,7 +252,7 @@ def _parse(parser: ArgumentParser, argv: Sequence[str]) -> dict[str, Any]:
         if re.match(r"--?[A-Za-z]", word) and flag not in flags:
             _unknown("flag", flag, flags, remedy)
     try:
-        return cast(dict[str, Any], parser.parse_args(list(argv), defaults=False).as_dict())
+        return parser.parse_args(list(argv), defaults=False).as_dict()
     except ArgumentError as error:
         raise UsageError(_plain(str(error), remedy)) from None
 

@@ -259,6 +259,28 @@ def test_an_unknown_key_names_key_file_and_nearest(
     assert benched == []
 
 
+def test_the_config_of_a_run_names_profile_and_preset(tmp_path: Path, benched: list[dict[str, Any]]) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("profile: smoke\npreset: deck\nnum_samples: 500\n")
+    assert run("mnist-bench", "--config", str(file)) == 0
+    assert run("mnist-bench", "--config", str(file), "--profile", "full") == 0
+    assert [(call["profile"], call["preset"]) for call in benched] == [("smoke", "deck"), ("full", "deck")]
+    assert [call["config"].num_samples for call in benched] == [500, 500]
+    assert len(benched[0]["config"].seeds) < len(benched[1]["config"].seeds)
+
+
+def test_an_unknown_preset_in_a_file_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], benched: list[dict[str, Any]]
+) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("preset: dek\n")
+    assert run("mnist-bench", "--config", str(file)) == 2
+    line = error_line(capsys)
+    for part in (str(file), "'dek'", "did you mean deck?"):
+        assert part in line
+    assert benched == []
+
+
 @pytest.mark.parametrize("command", ["mnist-bench", "train-judge"])
 def test_help_of_a_command(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(command, "--help") == 0
