@@ -76,12 +76,13 @@ class DiscreteAutoencoder(nn.Module):
 
     def loss(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Binary cross-entropy summed over pixels plus the bottleneck's regularizer, (B,), nats per image."""
-        output = self(images, generator)
+        output: AutoencoderOutput = self(images, generator)
         return bernoulli_nats(output.pixel_logits, self.pixels(images)) + output.bottleneck.regularizer
 
     def encode(self, images: Tensor) -> Tensor:
         """Codes int64 (B, L) of images, deterministic."""
-        return self.bottleneck.discretize(self.encoder(self.pixels(images)))
+        logits: Tensor = self.encoder(self.pixels(images))
+        return self.bottleneck.discretize(logits)
 
     def decode(self, codes: Tensor) -> Tensor:
         """Pixel probabilities float32 (B, *image_shape) in [0, 1] of codes (B, L)."""

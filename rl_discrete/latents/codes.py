@@ -145,9 +145,7 @@ def _checked_codes(codes: npt.ArrayLike, num_categories: int) -> npt.NDArray[np.
     bits_per_latent(num_categories)
     array = _checked_integers(codes)
     if array.ndim != 2 or array.shape[1] < 1:
-        raise UsageError(
-            f"codes must have shape (B, L) with L >= 1, got {array.shape}; one code is codes[None]"
-        )
+        raise UsageError(f"codes must have shape (B, L) with L >= 1, got {array.shape}; one code is codes[None]")
     if array.size and not 0 <= array.min() <= array.max() < num_categories:
         row, latent = np.argwhere((array < 0) | (array >= num_categories))[0]
         raise UsageError(

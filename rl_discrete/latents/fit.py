@@ -48,14 +48,14 @@ class Fit(Generic[Model]):
         seed: int,
         anneal: Callable[[float], None] | None = None,
     ) -> None:
-        _check(config, num_examples)
+        check_fit(config, num_examples)
         self.model, self.config = model, config
         self._objective, self._anneal = objective, anneal
         self._num_examples, self._seed = num_examples, seed
         self._parameters = [p for p in model.parameters() if p.requires_grad]
         self._device = self._parameters[0].device
-        self._batch_size = min(config.batch_size, num_examples)
-        self.steps_per_epoch = num_examples // self._batch_size
+        self.batch_size = min(config.batch_size, num_examples)
+        self.steps_per_epoch = num_examples // self.batch_size
         self.total_steps = config.epochs * self.steps_per_epoch
         self.step = 0
         self.recent_loss = math.nan
@@ -68,7 +68,10 @@ class Fit(Generic[Model]):
             {"params": others, "weight_decay": 0.0},
         ]
         self._optimiser = torch.optim.AdamW(
-            [group for group in groups if group["params"]], lr=config.learning_rate, betas=(0.9, 0.999), fused=True
+            [group for group in groups if group["params"]],
+            lr=config.learning_rate,
+            betas=(0.9, 0.999),
+            fused=True,
         )
         self._average = [p.detach().clone() for p in self._parameters] if config.average_decay else []
 
@@ -108,7 +111,7 @@ class Fit(Generic[Model]):
                 "kept: lower the learning rate or look for bad values in the data"
             )
         self._optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         if self.config.gradient_clip > 0.0:
             nn.utils.clip_grad_norm_(self._parameters, self.config.gradient_clip)
         self._optimiser.step()
@@ -116,7 +119,7 @@ class Fit(Generic[Model]):
         if self._average:
             decay = min(self.config.average_decay, self.step / (self.step + 10.0))
             with torch.no_grad():
-                torch._foreach_lerp_(self._average, self._parameters, 1.0 - decay)
+                torch._foreach_lerp_(self._average, [*self._parameters], 1.0 - decay)
         return value
 
     def _learning_rate(self) -> float:
@@ -132,8 +135,8 @@ class Fit(Generic[Model]):
         if self._order[0] != epoch:
             order = torch.randperm(self._num_examples, generator=make_generator(self._seed, "order", epoch))
             self._order = (epoch, order.to(self._device))
-        start = position * self._batch_size
-        return self._order[1][start : start + self._batch_size]
+        start = position * self.batch_size
+        return self._order[1][start : start + self.batch_size]
 
     @contextmanager
     def evaluation(self) -> Iterator[Model]:
@@ -192,12 +195,20 @@ def _section(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name[len(start) :]: value for name, value in state.items() if name.startswith(start)}
 
 
-def _check(config: FitConfig, num_examples: int) -> None:
+def check_fit(config: FitConfig, num_examples: int) -> None:
+    """Raises UsageError for settings outside their ranges, or no examples."""
     if num_examples < 1:
         raise UsageError("there are no training examples: give at least one")
     if config.epochs < 1 or config.batch_size < 1:
         raise UsageError(f"epochs and batch_size must be >= 1, got {config.epochs} and {config.batch_size}")
-    if not config.learning_rate > 0.0:
+    if not (math.isfinite(config.learning_rate) and config.learning_rate > 0.0):
         raise UsageError(f"learning_rate must be > 0, got {config.learning_rate}")
+    if not 0.0 <= config.final_learning_rate <= 1.0:
+        raise UsageError(f"final_learning_rate must be in [0, 1], got {config.final_learning_rate}")
+    if config.warmup_steps < 0 or config.weight_decay < 0.0 or config.gradient_clip < 0.0:
+        raise UsageError(
+            "warmup_steps, weight_decay and gradient_clip must be >= 0, got "
+            f"{config.warmup_steps}, {config.weight_decay} and {config.gradient_clip}"
+        )
     if not 0.0 <= config.average_decay < 1.0:
         raise UsageError(f"average_decay must be in [0, 1), got {config.average_decay}")

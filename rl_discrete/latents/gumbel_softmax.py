@@ -41,9 +41,7 @@ class GumbelSoftmax(Bottleneck):
         UsageError: a size or a setting outside its range, among them a temperature <= 0.
     """
 
-    def __init__(
-        self, num_latents: int, num_categories: int, config: GumbelSoftmaxConfig | None = None
-    ) -> None:
+    def __init__(self, num_latents: int, num_categories: int, config: GumbelSoftmaxConfig | None = None) -> None:
         super().__init__(num_latents, num_categories)
         self.config = config or GumbelSoftmaxConfig()
         _check(self.config)
@@ -88,9 +86,7 @@ class GumbelSoftmax(Bottleneck):
         scaled = noisy / self.temperature
         return BottleneckOutput(features.flatten(1), codes, scaled.flatten(1), self.beta * kl.sum(-1))
 
-    def _features(
-        self, log_p: Tensor, noisy: Tensor, codes: Tensor, generator: torch.Generator | None
-    ) -> Tensor:
+    def _features(self, log_p: Tensor, noisy: Tensor, codes: Tensor, generator: torch.Generator | None) -> Tensor:
         """What the decoder sees, (B, L, K): relaxed, or hard with the estimator's gradient."""
         estimator = self.config.estimator
         if estimator == "relaxed":
@@ -104,9 +100,7 @@ class GumbelSoftmax(Bottleneck):
             surrogate = self._reinmax(log_p, hard)
         return hard + (surrogate - surrogate.detach())
 
-    def _rao_blackwellised(
-        self, log_p: Tensor, hard: Tensor, generator: torch.Generator | None
-    ) -> Tensor:
+    def _rao_blackwellised(self, log_p: Tensor, hard: Tensor, generator: torch.Generator | None) -> Tensor:
         """Mean relaxed sample given that the argmax is `hard` (Paulus et al. 2020, equation 11), (B, L, K).
 
         With probabilities that sum to 1, the winner's Gumbel is -log E_w and a loser's -log(E_j / p_j + E_w), E

@@ -37,7 +37,11 @@ class LSTMPrior(Prior):
     """
 
     def __init__(
-        self, num_latents: int, num_categories: int, config: LSTMPriorConfig | None = None, context_dim: int = 0
+        self,
+        num_latents: int,
+        num_categories: int,
+        config: LSTMPriorConfig | None = None,
+        context_dim: int = 0,
     ) -> None:
         super().__init__(num_latents, num_categories)
         config = config or LSTMPriorConfig()
@@ -69,9 +73,7 @@ class LSTMPrior(Prior):
     def log_prob(self, codes: Tensor, context: Tensor | None = None) -> Tensor:
         return -self._nats(codes, context, None)
 
-    def loss(
-        self, codes: Tensor, context: Tensor | None = None, generator: torch.Generator | None = None
-    ) -> Tensor:
+    def loss(self, codes: Tensor, context: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
         """-log_prob (B,), nats, with dropout drawn from `generator` in training mode."""
         return self._nats(codes, context, generator)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from torch import Tensor, nn
 
 from rl_discrete.latents.config import NetworkConfig
@@ -33,7 +35,8 @@ def build_decoder(num_features: int, num_pixels: int, config: NetworkConfig) -> 
 def _hidden(config: NetworkConfig) -> tuple[int, ...]:
     if not config.hidden or min(config.hidden) < 1 or config.residual_layers < 0:
         raise UsageError(
-            f"hidden must hold widths >= 1 and residual_layers be >= 0, got {config.hidden} and {config.residual_layers}"
+            f"hidden must hold widths >= 1 and residual_layers be >= 0, got {config.hidden} and "
+            f"{config.residual_layers}"
         )
     return config.hidden
 
@@ -41,7 +44,7 @@ def _hidden(config: NetworkConfig) -> tuple[int, ...]:
 def _stack(widths: tuple[int, ...], num_outputs: int, config: NetworkConfig, deep_end: str) -> nn.Sequential:
     """Hidden layers of `widths`; the residual layers stand at the narrow end, next to the bottleneck."""
     layers: list[nn.Module] = []
-    for index, (fan_in, fan_out) in enumerate(zip(widths, widths[1:], strict=False)):
+    for index, (fan_in, fan_out) in enumerate(pairwise(widths)):
         if index > 0:
             layers += [nn.LayerNorm(fan_in), nn.GELU()] if config.kind == "residual" else []
         layers.append(nn.Linear(fan_in, fan_out))

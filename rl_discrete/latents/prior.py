@@ -63,7 +63,8 @@ class Prior(nn.Module, ABC):
         if not temperature > 0.0:
             raise UsageError(f"temperature must be > 0, got {temperature}")
         if noise is None:
-            noise = torch.rand((num_samples, self.noise_dim), generator=generator, device=self.device)
+            device = self.device if generator is None else generator.device
+            noise = torch.rand((num_samples, self.noise_dim), generator=generator, device=device)
         if noise.shape != (num_samples, self.noise_dim):
             raise UsageError(f"noise must have shape {(num_samples, self.noise_dim)}, got {tuple(noise.shape)}")
         if context is not None and len(context) != num_samples:

@@ -1,0 +1,265 @@
+"""One row with one seed: autoencoder, then priors on its frozen codes, then the figures. Resumable at any moment."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rl_discrete.bench.config import AutoencoderConfig, MnistBenchConfig, Row
+from rl_discrete.data.mnist import ImageDataset, split
+from rl_discrete.latents.autoencoder import DiscreteAutoencoder, bernoulli_nats, build_bottleneck
+from rl_discrete.latents.config import LSTMPriorConfig
+from rl_discrete.latents.fit import Fit, check_fit
+from rl_discrete.latents.lstm_prior import LSTMPrior
+from rl_discrete.latents.prior import IndependentPrior
+from rl_discrete.latents.train import begin_autoencoder, begin_prior, encode
+from rl_discrete.runs.checkpoint import load_checkpoint, save_checkpoint
+from rl_discrete.runs.config import differences, from_mapping, to_mapping
+from rl_discrete.runs.errors import RunError, UsageError
+from rl_discrete.runs.metrics import MetricLog
+from rl_discrete.runs.seeding import derive_seed
+from rl_discrete.runs.signals import StopSignal
+
+NUM_VALIDATION = 5000
+CHECKPOINT_SECONDS = 15.0
+STEPS_AT_A_TIME = 10
+AUTOENCODER, PRIOR, MODELS = "autoencoder", "prior", "models"  # parts of a checkpoint, the first two also stages
+
+Report = Callable[[str, int, int, str], None]
+"""Called with stage, units done, units in all and a note, several times a second."""
+
+
+@dataclass(frozen=True)
+class RowJob:
+    """What decides the figures of one row with one seed, and the folder that holds them."""
+
+    row: Row
+    seed: int
+    config: MnistBenchConfig
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        return f"{self.row.name}-s{self.seed}"
+
+    def settings(self) -> dict[str, Any]:
+        """Every setting that its weights depend on, in plain values."""
+        config = to_mapping(self.config)
+        kept = {key: config[key] for key in ("autoencoder", "training", "prior", "prior_training", "data_dir")}
+        return {"row": self.row.name, "seed": self.seed, **kept}
+
+
+@dataclass(frozen=True)
+class TrainedRow:
+    """The models of one row: an autoencoder and the priors on its codes, all in evaluation mode."""
+
+    autoencoder: DiscreteAutoencoder
+    independent: IndependentPrior
+    lstm: LSTMPrior
+
+    @property
+    def num_parameters(self) -> dict[str, int]:
+        models: dict[str, nn.Module] = {AUTOENCODER: self.autoencoder, PRIOR: self.lstm}
+        return {name: sum(p.numel() for p in model.parameters()) for name, model in models.items()}
+
+    def state(self) -> dict[str, Tensor]:
+        """The weights of all three."""
+        return dict(self._modules().state_dict())
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        self._modules().load_state_dict(state)
+
+    def _modules(self) -> nn.ModuleDict:
+        return nn.ModuleDict({"autoencoder": self.autoencoder, "independent": self.independent, "lstm": self.lstm})
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What training took, summed over resumes: by stage, seconds and examples seen."""
+
+    seconds: dict[str, float]
+    num_examples: dict[str, int]
+
+
+def build_models(row: Row, autoencoder: AutoencoderConfig, prior: LSTMPriorConfig) -> TrainedRow:
+    """Models of one row with fresh weights.
+
+    Raises:
+        UsageError: sizes or settings that cannot work.
+    """
+    bottleneck = build_bottleneck(row.method, row.num_latents, row.num_categories, autoencoder.gs, autoencoder.ish)
+    model = DiscreteAutoencoder(bottleneck, (28, 28), autoencoder.network)
+    independent = IndependentPrior(torch.zeros(row.num_latents, row.num_categories))
+    return TrainedRow(model, independent, LSTMPrior(row.num_latents, row.num_categories, prior))
+
+
+def rehearse(row: Row, config: MnistBenchConfig) -> None:
+    """Raises UsageError for whatever is wrong with a row's sizes and settings, without allocating anything."""
+    with torch.device("meta"):
+        build_models(row, config.autoencoder, config.prior)
+    for training in (config.training, config.prior_training):
+        check_fit(training, num_examples=1)
+
+
+class _Training:
+    """The state of a job between two steps: which stage, its fit, and the clocks."""
+
+    def __init__(self, job: RowJob, images: Tensor, validation: Tensor) -> None:
+        self.job, self.images, self.validation = job, images, validation
+        self.seconds = {AUTOENCODER: 0.0, PRIOR: 0.0}
+        config = job.config
+        self.autoencoder = begin_autoencoder(
+            images,
+            self._bottleneck,
+            config.autoencoder.network,
+            config.training,
+            derive_seed(job.seed, AUTOENCODER),
+        )
+        self.prior: Fit[LSTMPrior] | None = None
+        self.codes: Tensor | None = None
+
+    def _bottleneck(self) -> Any:
+        row, settings = self.job.row, self.job.config.autoencoder
+        return build_bottleneck(row.method, row.num_latents, row.num_categories, settings.gs, settings.ish)
+
+    @property
+    def step(self) -> int:
+        """Steps of both fits so far: the number of the checkpoint."""
+        return self.autoencoder.step + (self.prior.step if self.prior is not None else 0)
+
+    def start_prior(self) -> Fit[LSTMPrior]:
+        """Freezes the autoencoder, with its averaged weights, and begins the prior on its codes."""
+        self.autoencoder.close()
+        self.codes = encode(self.autoencoder.model, self.images)
+        config, seed = self.job.config, derive_seed(self.job.seed, PRIOR)
+        self.prior = begin_prior(self.codes, self.job.row.num_categories, config.prior, config.prior_training, seed)
+        return self.prior
+
+    def save(self, trained: TrainedRow | None = None) -> None:
+        """Saves both fits and, at the end of the training, the models for use."""
+        fits: list[tuple[str, Fit[Any]]] = [(AUTOENCODER, self.autoencoder)]
+        if self.prior is not None:
+            fits.append((PRIOR, self.prior))
+        tensors = {name: fit.state() for name, fit in fits}
+        if trained is not None:
+            tensors[MODELS] = trained.state()
+        meta = {"job": self.job.settings(), "seconds": self.seconds}
+        save_checkpoint(self.job.folder / "checkpoints", self.step, tensors=tensors, meta=meta)
+
+    def load(self) -> int | None:
+        """Continues from the newest good checkpoint; the step it stands at, None where there is none."""
+        checkpoint = load_checkpoint(self.job.folder / "checkpoints")
+        if checkpoint is None:
+            return None
+        changed = differences(checkpoint.meta["job"], self.job.settings())
+        if changed:
+            raise UsageError(
+                f"{self.job.folder} was begun with other settings ({'; '.join(changed)}): choose another --out"
+            )
+        self.seconds = dict(checkpoint.meta["seconds"])
+        self.autoencoder.load_state(checkpoint.tensors[AUTOENCODER])
+        if PRIOR in checkpoint.tensors:
+            self.start_prior().load_state(checkpoint.tensors[PRIOR])
+        return checkpoint.step
+
+
+def train_row(
+    job: RowJob, data: ImageDataset, device: torch.device, stop: StopSignal, report: Report
+) -> tuple[TrainedRow, Effort]:
+    """Trains one row, or continues it from its newest checkpoint.
+
+    Raises:
+        Interrupted: a signal came; a checkpoint was saved.
+        RunError: a loss is not finite (the last good checkpoint is kept), or the disk is full.
+        UsageError: the folder holds a row begun with other settings.
+    """
+    train, held_out = split(len(data.train_images), NUM_VALIDATION, job.seed)
+    training = _Training(job, data.train_images[train].to(device), data.train_images[held_out].to(device))
+    resumed_at = training.load()
+    with MetricLog(job.folder, resumed_at) as log:
+        while training.prior is None:
+            _advance(training, training.autoencoder, AUTOENCODER, log, stop, report)
+            training.start_prior()
+        _advance(training, training.prior, PRIOR, log, stop, report)
+        log.flush()
+    fits: dict[str, Fit[Any]] = {AUTOENCODER: training.autoencoder, PRIOR: training.prior}
+    effort = Effort(training.seconds, {name: fit.step * fit.batch_size for name, fit in fits.items()})
+    training.prior.close()
+    assert training.codes is not None
+    independent = IndependentPrior.from_codes(training.codes, job.row.num_categories).to(device)
+    trained = TrainedRow(training.autoencoder.model, independent.eval(), training.prior.model)
+    training.save(trained)
+    return trained, effort
+
+
+def load_row(folder: Path) -> TrainedRow:
+    """The models of a finished row, on the CPU, from its folder.
+
+    Raises:
+        UsageError: the folder holds no finished row.
+        RunError: its checkpoints are damaged.
+    """
+    checkpoint = load_checkpoint(folder / "checkpoints", parts=(MODELS,))
+    if checkpoint is None:
+        raise UsageError(f"{folder} holds no finished row: finish the run with --resume")
+    job = checkpoint.meta["job"]
+    source = str(folder)
+    trained = build_models(
+        Row.parse(job["row"]),
+        from_mapping(AutoencoderConfig, job["autoencoder"], source),
+        from_mapping(LSTMPriorConfig, job["prior"], source),
+    )
+    trained.load_state(checkpoint.tensors[MODELS])
+    for model in (trained.autoencoder, trained.independent, trained.lstm):
+        model.eval()
+    return trained
+
+
+def _advance(training: _Training, fit: Fit[Any], stage: str, log: MetricLog, stop: StopSignal, report: Report) -> None:
+    """Trains until the fit is finished or a checkpoint is due, with a report every few steps."""
+    saved_at = time.monotonic()
+    while not fit.finished:
+        begin = time.perf_counter()
+        loss = fit.advance(min(STEPS_AT_A_TIME, fit.steps_per_epoch - fit.step % fit.steps_per_epoch))
+        training.seconds[stage] += time.perf_counter() - begin
+        report(stage, fit.step, fit.total_steps, f"{loss:.2f} nats")
+        if fit.step % fit.steps_per_epoch == 0:
+            _log_epoch(training, fit, stage, loss, log)
+        if stop.requested or time.monotonic() - saved_at > CHECKPOINT_SECONDS:
+            log.flush()
+            training.save()
+            saved_at = time.monotonic()
+        stop.raise_if_requested()
+
+
+def _log_epoch(training: _Training, fit: Fit[Any], stage: str, loss: float, log: MetricLog) -> None:
+    epoch = fit.step // fit.steps_per_epoch
+    with fit.evaluation() as model:
+        if stage == AUTOENCODER:
+            nats = _validation_bce(model, training.validation)
+            log.scalars(training.step, {"autoencoder/loss": loss, "autoencoder/validation_bce": nats})
+            grid = _comparison(model, training.validation[:16])
+            log.image("reconstructions", training.step, grid)
+        else:
+            codes = encode(training.autoencoder.model, training.validation)
+            nats = -float(model.log_prob(codes).mean())
+            log.scalars(training.step, {"prior/loss": loss, "prior/validation_code_length": nats})
+    if not nats == nats:
+        raise RunError(f"the validation figure of the {stage} became NaN in epoch {epoch}: lower the learning rate")
+
+
+def _validation_bce(model: DiscreteAutoencoder, images: Tensor) -> float:
+    parts = [bernoulli_nats(model(part).pixel_logits, model.pixels(part)) for part in images.split(1000)]
+    return float(torch.cat(parts).mean())
+
+
+def _comparison(model: DiscreteAutoencoder, images: Tensor) -> Tensor:
+    """Originals above reconstructions, uint8 (2 * 28, N * 28)."""
+    decoded = (model.decode(model.encode(images)) * 255.0).round().to(torch.uint8)
+    return torch.cat([torch.cat(list(images), dim=1), torch.cat(list(decoded), dim=1)], dim=0)

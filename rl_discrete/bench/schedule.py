@@ -1,0 +1,122 @@
+"""Runs tasks in worker processes: as many at a time as there are cores, stopped together, watched by one bar each."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+
+from rl_discrete.bench.worker import Task, run_task
+from rl_discrete.runs.errors import Interrupted, RunError, UsageError
+from rl_discrete.runs.progress import Progress
+from rl_discrete.runs.signals import StopSignal
+
+STOP_SECONDS = 4.0
+_POLL_SECONDS = 0.2
+_SHARES = {"reference": (0.0, 1.0), "autoencoder": (0.0, 0.5), "prior": (0.5, 0.9), "evaluation": (0.9, 1.0)}
+"""Rough begin and end of each stage in a task's bar."""
+
+
+@dataclass
+class _Worker:
+    task: Task
+    process: SpawnProcess
+    connection: Connection
+    bar: int
+    ended: bool = False
+
+
+def run_tasks(tasks: Sequence[Task], workers: int, progress: Progress, stop: StopSignal) -> int:
+    """Runs every task that is not finished, longest first, at most `workers` at a time.
+
+    Returns:
+        The largest sum of the workers' resident memory seen, in bytes (pages that they share count in each).
+
+    Raises:
+        Interrupted: a signal came; every worker saved a checkpoint or was ended after a few seconds.
+        UsageError, RunError: a task failed; the others were stopped, with checkpoints.
+    """
+    pending = sorted((task for task in tasks if not task.finished), key=lambda task: -task.cost)
+    overall = progress.add("all", len(tasks))
+    done = len(tasks) - len(pending)
+    running: list[_Worker] = []
+    peak = 0
+    try:
+        while pending or running:
+            while pending and len(running) < workers:
+                running.append(_start(pending.pop(0), progress))
+            progress.update(overall, done, f"{done} of {len(tasks)} done")
+            wait([worker.connection for worker in running], timeout=_POLL_SECONDS)
+            for worker in list(running):
+                _receive(worker, progress)
+                if worker.ended:
+                    running.remove(worker)
+                    done += 1
+            peak = max(peak, sum(_resident_bytes(worker.process.pid) for worker in running))
+            stop.raise_if_requested()
+    finally:
+        _stop(running)
+    progress.finish(overall)
+    return peak
+
+
+def _start(task: Task, progress: Progress) -> _Worker:
+    context = multiprocessing.get_context("spawn")
+    parent, child = context.Pipe(duplex=False)
+    process = context.Process(target=run_task, args=(task, child), name=task.name, daemon=True)
+    process.start()
+    child.close()
+    return _Worker(task, process, parent, progress.add(task.name, 100.0))
+
+
+def _receive(worker: _Worker, progress: Progress) -> None:
+    """Takes every message that waits; raises what the task failed with."""
+    try:
+        while worker.connection.poll():
+            kind, *content = worker.connection.recv()
+            if kind == "progress":
+                stage, units, total, note = content
+                begin, end = _SHARES[stage]
+                progress.update(worker.bar, 100.0 * (begin + (end - begin) * units / total), f"{stage} {note}")
+            elif kind == "failed":
+                error = UsageError if content[0] == "UsageError" else RunError
+                raise error(f"{worker.task.name}: {content[1]}")
+            elif kind == "stopped":
+                raise Interrupted(content[0])
+            else:
+                worker.process.join()
+                progress.finish(worker.bar)
+                worker.ended = True
+                return
+    except EOFError:
+        worker.process.join()
+        code = worker.process.exitcode
+        raise RunError(
+            f"{worker.task.name}: its process ended with code {code}; if memory ran out, use --workers 1, then "
+            "continue with --resume"
+        ) from None
+
+
+def _stop(running: Sequence[_Worker]) -> None:
+    """Asks the workers to save and leave; ends those that take too long."""
+    for worker in running:
+        worker.process.terminate()
+    deadline = time.monotonic() + STOP_SECONDS
+    for worker in running:
+        worker.process.join(max(0.0, deadline - time.monotonic()))
+        if worker.process.is_alive():
+            worker.process.kill()
+            worker.process.join()
+        worker.connection.close()
+
+
+def _resident_bytes(pid: int | None) -> int:
+    try:
+        with open(f"/proc/{pid}/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError, ValueError):  # it ended, or the system has no /proc
+        return 0
