@@ -70,19 +70,27 @@ class LSTMPrior(Prior):
     _powers: Tensor
     _forbidden: Tensor
 
-    def log_prob(self, codes: Tensor, context: Tensor | None = None) -> Tensor:
-        return -self._nats(codes, context, None)
+    def _log_prob(self, codes: Tensor, context: Tensor | None) -> Tensor:
+        symbols = self.symbols(codes)
+        return -_nats(self._logits(self._hidden(symbols, context)), symbols)
 
     def loss(self, codes: Tensor, context: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
         """-log_prob (B,), nats, with dropout drawn from `generator` in training mode."""
-        return self._nats(codes, context, generator)
+        symbols = self.symbols(codes)
+        hidden = self._hidden(symbols, context)
+        if self.training and self.dropout > 0.0:
+            keep = torch.rand(hidden.shape, generator=generator, device=hidden.device) >= self.dropout
+            hidden = hidden * keep / (1.0 - self.dropout)
+        return _nats(self._logits(hidden), symbols)
 
     def logits(self, codes: Tensor, context: Tensor | None = None) -> Tensor:
         """Teacher-forced logits (B, num_chunks, num_symbols); -inf for symbols that a short last chunk lacks."""
-        return self._logits(self.symbols(codes), context, None).transpose(0, 1)
+        return self._logits(self._hidden(self.symbols(codes), context)).transpose(0, 1)
 
     def symbols(self, codes: Tensor) -> Tensor:
         """Symbol per chunk, int64 (B, num_chunks), of codes (B, L); the first latent of a chunk counts least."""
+        if codes.ndim != 2 or codes.shape[1] != self.num_latents:
+            raise UsageError(f"codes must have shape (B, {self.num_latents}), got {tuple(codes.shape)}")
         missing = self.num_chunks * self.chunk - self.num_latents
         padded = nn.functional.pad(codes, (0, missing))
         return (padded.view(len(codes), self.num_chunks, self.chunk) * self._powers).sum(-1)
@@ -119,24 +127,25 @@ class LSTMPrior(Prior):
         symbols: list[Tensor] = []
         for position in range(self.num_chunks):
             logits, state = self.step(position, symbols[-1] if symbols else None, state)
-            symbols.append(invert_cdf(logits / temperature, noise[:, position]))
+            symbols.append(invert_cdf(logits, noise[:, position], temperature))
         return self.codes(torch.stack(symbols, dim=1))
 
-    def _nats(self, codes: Tensor, context: Tensor | None, generator: torch.Generator | None) -> Tensor:
-        symbols = self.symbols(codes)
-        logits = self._logits(symbols, context, generator)  # (num_chunks, B, num_symbols)
-        nats = nn.functional.cross_entropy(logits.flatten(0, 1), symbols.T.flatten(), reduction="none")
-        return nats.view(self.num_chunks, -1).sum(0)
-
-    def _logits(self, symbols: Tensor, context: Tensor | None, generator: torch.Generator | None) -> Tensor:
+    def _hidden(self, symbols: Tensor, context: Tensor | None) -> Tensor:
+        """Teacher-forced output of the LSTM before each chunk, (num_chunks, B, hidden)."""
         offsets = 1 + torch.arange(self.num_chunks - 1, device=symbols.device) * self.num_symbols
         start = torch.zeros((1, len(symbols)), dtype=torch.int64, device=symbols.device)
         inputs = self.embedding(torch.cat((start, (symbols[:, :-1] + offsets).T)))  # (num_chunks, B, embedding)
-        hidden, _ = self.lstm(inputs, self.initial_state(len(symbols), context))
-        if self.training and self.dropout > 0.0:
-            keep = torch.rand(hidden.shape, generator=generator, device=hidden.device) >= self.dropout
-            hidden = hidden * keep / (1.0 - self.dropout)
-        return torch.baddbmm(self.biases + self._forbidden, hidden, self.heads)
+        hidden: Tensor = self.lstm(inputs, self.initial_state(len(symbols), context))[0]
+        return hidden
+
+    def _logits(self, hidden: Tensor) -> Tensor:
+        return torch.baddbmm(self.biases + self._forbidden, hidden, self.heads)  # (num_chunks, B, num_symbols)
+
+
+def _nats(logits: Tensor, symbols: Tensor) -> Tensor:
+    """-log p (B,) of symbols (B, num_chunks) under logits (num_chunks, B, num_symbols), summed over chunks."""
+    nats = nn.functional.cross_entropy(logits.flatten(0, 1), symbols.T.flatten(), reduction="none")
+    return nats.view(len(logits), -1).sum(0)
 
 
 def _chunk_size(wanted: int | None, num_latents: int, num_categories: int) -> int:

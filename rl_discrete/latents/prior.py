@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from rl_discrete.runs.errors import UsageError
 
+_LOWEST_TEMPERATURE = 1e-30  # two float32 logits of ordinary size differ by more
+
 
 class Prior(nn.Module, ABC):
     """A distribution p(codes | context) over codes int64 (B, L) with K categories each.
@@ -32,12 +34,20 @@ class Prior(nn.Module, ABC):
         self.num_latents = num_latents
         self.num_categories = num_categories
 
-    @abstractmethod
     def log_prob(self, codes: Tensor, context: Tensor | None = None) -> Tensor:
-        """Log-probability (B,) of codes (B, L), in nats, summed over every position.
+        """Log-probability (B,) of codes (B, L), in nats, summed over every position; without dropout in any mode.
 
         context: float32 (B, context_dim), one row per code, for a conditional prior.
+
+        Raises:
+            UsageError: codes of another shape or outside [0, K), or a context of another shape.
         """
+        check_codes(codes, self.num_latents, self.num_categories)
+        return self._log_prob(codes, context)
+
+    @abstractmethod
+    def _log_prob(self, codes: Tensor, context: Tensor | None) -> Tensor:
+        """`log_prob` of codes that are known to be good."""
 
     @torch.no_grad()
     def sample(
@@ -58,10 +68,12 @@ class Prior(nn.Module, ABC):
             generator: source of the noise.
 
         Raises:
-            UsageError: temperature <= 0, or noise or context of another size.
+            UsageError: temperature <= 0 or infinite, no samples, or noise or context of another size.
         """
-        if not temperature > 0.0:
-            raise UsageError(f"temperature must be > 0, got {temperature}")
+        if not 0.0 < temperature < math.inf:
+            raise UsageError(f"temperature must be > 0 and finite, got {temperature}")
+        if num_samples < 1:
+            raise UsageError(f"num_samples must be >= 1, got {num_samples}")
         if noise is None:
             device = self.device if generator is None else generator.device
             noise = torch.rand((num_samples, self.noise_dim), generator=generator, device=device)
@@ -80,11 +92,28 @@ class Prior(nn.Module, ABC):
         return next(iter([*self.parameters(), *self.buffers()]), torch.empty(0)).device
 
 
-def invert_cdf(logits: Tensor, uniform: Tensor) -> Tensor:
-    """Index int64 (...) of the category of softmax(logits (..., V)) at which its CDF passes `uniform` (...)."""
-    cdf = logits.softmax(-1).double().cumsum(-1)
-    level = uniform.double().unsqueeze(-1) * cdf[..., -1:]
-    return (cdf <= level).sum(-1).clamp(max=logits.shape[-1] - 1)
+def check_codes(codes: Tensor, num_latents: int, num_categories: int) -> None:
+    """Raises UsageError unless codes are integers (B, num_latents) in [0, num_categories)."""
+    if codes.ndim != 2 or codes.shape[1] != num_latents or codes.is_floating_point():
+        raise UsageError(f"codes must be integers (B, {num_latents}), got {codes.dtype} {tuple(codes.shape)}")
+    if codes.numel() and not 0 <= int(codes.min()) <= int(codes.max()) < num_categories:
+        raise UsageError(
+            f"codes must be between 0 and {num_categories - 1}, got values from {int(codes.min())} to "
+            f"{int(codes.max())}: check num_categories"
+        )
+
+
+def invert_cdf(logits: Tensor, uniform: Tensor, temperature: float = 1.0) -> Tensor:
+    """Index int64 (...) of the category of softmax(logits (..., V) / temperature) where its CDF passes `uniform` (...).
+
+    `uniform` 0 gives the first and 1 the last category whose probability is not 0. However low the temperature, the
+    largest logit stays finite and so becomes the only category.
+    """
+    below = logits - logits.amax(-1, keepdim=True)  # <= 0, so that a division by little cannot give inf - inf
+    cdf = (below / max(temperature, _LOWEST_TEMPERATURE)).softmax(-1).double().cumsum(-1)
+    total = cdf[..., -1:]
+    level = torch.minimum(uniform.double().unsqueeze(-1) * total, torch.nextafter(total, torch.zeros_like(total)))
+    return (cdf <= level).sum(-1)
 
 
 class UniformPrior(Prior):
@@ -94,7 +123,7 @@ class UniformPrior(Prior):
         super().__init__(num_latents, num_categories)
         self.noise_dim = num_latents
 
-    def log_prob(self, codes: Tensor, context: Tensor | None = None) -> Tensor:
+    def _log_prob(self, codes: Tensor, context: Tensor | None) -> Tensor:
         return torch.full((len(codes),), -self.num_latents * math.log(self.num_categories), device=codes.device)
 
     def _sample(self, noise: Tensor, context: Tensor | None, temperature: float) -> Tensor:
@@ -111,19 +140,26 @@ class IndependentPrior(Prior):
     log_marginals: Tensor
 
     def __init__(self, log_marginals: Tensor) -> None:
+        if log_marginals.ndim != 2:
+            raise UsageError(f"log_marginals must have shape (L, K), got {tuple(log_marginals.shape)}")
         super().__init__(*log_marginals.shape)
         self.noise_dim = self.num_latents
         self.register_buffer("log_marginals", log_marginals.float().log_softmax(-1))
 
     @classmethod
     def from_codes(cls, codes: Tensor, num_categories: int) -> IndependentPrior:
-        """Empirical marginals of codes (N, L), each category counted once more so that none has probability 0."""
+        """Empirical marginals of codes (N, L), each category counted once more so that none has probability 0.
+
+        Raises:
+            UsageError: not integers (N, L) in [0, K), or no latent.
+        """
+        check_codes(codes, codes.shape[-1], num_categories)
         counts = F.one_hot(codes, num_categories).sum(0).double() + 1.0
         return cls(counts.log().float())
 
-    def log_prob(self, codes: Tensor, context: Tensor | None = None) -> Tensor:
+    def _log_prob(self, codes: Tensor, context: Tensor | None) -> Tensor:
         table = self.log_marginals.expand(len(codes), -1, -1)
         return table.gather(-1, codes.unsqueeze(-1)).squeeze(-1).sum(-1)
 
     def _sample(self, noise: Tensor, context: Tensor | None, temperature: float) -> Tensor:
-        return invert_cdf((self.log_marginals / temperature).expand(len(noise), -1, -1), noise)
+        return invert_cdf(self.log_marginals.expand(len(noise), -1, -1), noise, temperature)
