@@ -99,8 +99,7 @@ class Fit(Generic[Model]):
         return self.recent_loss
 
     def _one_step(self) -> float:
-        if self._anneal is not None:
-            self._anneal(self.step / max(1, self.total_steps - 1))
+        self._anneal_to(self.step)
         for group in self._optimiser.param_groups:
             group["lr"] = self._learning_rate()
         loss = self._objective(self._batch(), self._noise).mean()
@@ -121,6 +120,10 @@ class Fit(Generic[Model]):
             with torch.no_grad():
                 torch._foreach_lerp_(self._average, [*self._parameters], 1.0 - decay)
         return value
+
+    def _anneal_to(self, step: int) -> None:
+        if self._anneal is not None:
+            self._anneal(step / max(1, self.total_steps - 1))
 
     def _learning_rate(self) -> float:
         config, step = self.config, self.step
@@ -175,7 +178,8 @@ class Fit(Generic[Model]):
         return copy.deepcopy({name: value.detach() for name, value in state.items()})
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """Continues from `state()` of a fit with the same arguments."""
+        """Continues from `state()` of a fit with the same arguments; `state` itself is copied and never changed."""
+        state = {name: value.clone() for name, value in state.items()}  # the optimiser updates in place
         self.model.load_state_dict(_section(state, "model"))
         average = _section(state, "average")
         self._average = [average[str(index)].to(self._device) for index in range(len(average))]
@@ -188,6 +192,7 @@ class Fit(Generic[Model]):
         self._optimiser.load_state_dict(optimiser)
         self._noise.set_state(state["noise"].cpu())
         self.step = int(state["step"])
+        self._anneal_to(max(0, self.step - 1))  # schedules stand where the last step left them
 
 
 def _section(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
