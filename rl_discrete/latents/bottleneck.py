@@ -67,8 +67,7 @@ class Bottleneck(nn.Module, ABC):
 
         With noise in training mode (drawn from `generator`), without any in evaluation mode.
         """
-        if logits.ndim != 2 or logits.shape[1] != self.num_logits:
-            raise UsageError(f"logits must have shape (B, {self.num_logits}), got {tuple(logits.shape)}")
+        self._check_logits(logits)
         logits = logits.float()
         if self.training:
             return self._train_forward(logits, generator)
@@ -81,11 +80,27 @@ class Bottleneck(nn.Module, ABC):
 
     @abstractmethod
     def discretize(self, logits: Tensor) -> Tensor:
-        """Most likely codes, int64 (B, L), of logits (B, L * logits_per_latent): deterministic, no noise."""
+        """Most likely codes, int64 (B, L), of logits (B, L * logits_per_latent): deterministic, no noise.
+
+        Raises:
+            UsageError: logits of another shape.
+        """
 
     @abstractmethod
     def embed(self, codes: Tensor) -> Tensor:
-        """Decoder features, float32 (B, L * feature_dim), of codes int64 (B, L)."""
+        """Decoder features, float32 (B, L * feature_dim), of codes int64 (B, L) in [0, K).
+
+        Raises:
+            UsageError: codes of another shape, or no integers.
+        """
 
     def anneal(self, progress: float) -> None:
         """Sets every schedule to `progress` of the training, in [0, 1]; nothing to do by default."""
+
+    def _check_logits(self, logits: Tensor) -> None:
+        if logits.ndim != 2 or logits.shape[1] != self.num_logits:
+            raise UsageError(f"logits must have shape (B, {self.num_logits}), got {tuple(logits.shape)}")
+
+    def _check_codes(self, codes: Tensor) -> None:
+        if codes.ndim != 2 or codes.shape[1] != self.num_latents or codes.is_floating_point():
+            raise UsageError(f"codes must be integers (B, {self.num_latents}), got {codes.dtype} {tuple(codes.shape)}")

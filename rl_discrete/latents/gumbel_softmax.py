@@ -71,9 +71,11 @@ class GumbelSoftmax(Bottleneck):
         return (log_p.exp() * log_p).sum(-1) + math.log(self.num_categories)
 
     def discretize(self, logits: Tensor) -> Tensor:
+        self._check_logits(logits)
         return logits.view(-1, self.num_latents, self.num_categories).argmax(-1)
 
     def embed(self, codes: Tensor) -> Tensor:
+        self._check_codes(codes)
         return F.one_hot(codes, self.num_categories).float().flatten(1)  # (B, L * K)
 
     def _train_forward(self, logits: Tensor, generator: torch.Generator | None) -> BottleneckOutput:
@@ -131,8 +133,8 @@ def _check(config: GumbelSoftmaxConfig) -> None:
         raise UsageError(f"anneal_until must be in (0, 1], got {config.anneal_until}")
     if not 0.0 <= config.beta_warmup <= 1.0:
         raise UsageError(f"beta_warmup must be in [0, 1], got {config.beta_warmup}")
-    if config.beta < 0.0 or config.free_nats < 0.0:
-        raise UsageError(f"beta and free_nats must be >= 0, got {config.beta} and {config.free_nats}")
+    if not (0.0 <= config.beta < math.inf and 0.0 <= config.free_nats < math.inf):
+        raise UsageError(f"beta and free_nats must be >= 0 and finite, got {config.beta} and {config.free_nats}")
     if not 0.0 <= config.uniform_mix < 1.0:
         raise UsageError(f"uniform_mix must be in [0, 1), got {config.uniform_mix}")
     if config.rao_samples < 1:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -41,9 +43,11 @@ class SemanticHashing(Bottleneck):
         self.hard_share = self.config.hard_share * warm
 
     def discretize(self, logits: Tensor) -> Tensor:
+        self._check_logits(logits)
         return (logits > 0).long()
 
     def embed(self, codes: Tensor) -> Tensor:
+        self._check_codes(codes)
         return _with_complement(codes.float())
 
     def _train_forward(self, logits: Tensor, generator: torch.Generator | None) -> BottleneckOutput:
@@ -69,8 +73,8 @@ def _with_complement(bits: Tensor) -> Tensor:
 
 
 def _check(config: SemanticHashingConfig) -> None:
-    if config.noise < 0.0:
-        raise UsageError(f"noise must be >= 0, got {config.noise}")
+    if not 0.0 <= config.noise < math.inf:
+        raise UsageError(f"noise must be >= 0 and finite, got {config.noise}")
     if not 0.0 <= config.hard_share <= 1.0:
         raise UsageError(f"hard_share must be in [0, 1], got {config.hard_share}")
     if not 0.0 <= config.hard_warmup <= 1.0:
