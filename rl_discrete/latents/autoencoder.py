@@ -28,7 +28,7 @@ class AutoencoderOutput:
 class DiscreteAutoencoder(nn.Module):
     """pixels --encoder--> logits --bottleneck--> codes --decoder--> pixel logits.
 
-    Images are uint8 in [0, 255] or float32 in [0, 1] of any shape (B, *image_shape); they are flattened.
+    Images are uint8 in [0, 255] or float32 in [0, 1], (B, *image_shape) or flat (B, num_pixels).
 
     Args:
         bottleneck: any bottleneck; its sizes fix those of the networks.
@@ -64,8 +64,11 @@ class DiscreteAutoencoder(nn.Module):
 
     def pixels(self, images: Tensor) -> Tensor:
         """Images (B, *image_shape) as float32 (B, num_pixels) in [0, 1]."""
-        if images.ndim < 2 or images[0].numel() != self.num_pixels:
-            raise UsageError(f"images must have shape (B, {self.image_shape}), got {tuple(images.shape)}")
+        if images.shape[1:] not in (self.image_shape, (self.num_pixels,)):
+            wanted = ", ".join(map(str, self.image_shape))
+            raise UsageError(f"images must have shape (B, {wanted}), got {tuple(images.shape)}")
+        if images.dtype != torch.uint8 and not images.is_floating_point():
+            raise UsageError(f"images must be uint8 or floating point in [0, 1], got {images.dtype}")
         flat = images.reshape(len(images), -1)
         return flat.float() / 255.0 if flat.dtype == torch.uint8 else flat.float()
 

@@ -33,6 +33,8 @@ def build_decoder(num_features: int, num_pixels: int, config: NetworkConfig) -> 
 
 
 def _hidden(config: NetworkConfig) -> tuple[int, ...]:
+    if config.kind not in ("plain", "residual"):
+        raise UsageError(f"kind must be plain or residual, got {config.kind!r}")
     if not config.hidden or min(config.hidden) < 1 or config.residual_layers < 0:
         raise UsageError(
             f"hidden must hold widths >= 1 and residual_layers be >= 0, got {config.hidden} and "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -13,7 +14,8 @@ from rl_discrete.latents.bottleneck import Bottleneck
 from rl_discrete.latents.config import FitConfig, LSTMPriorConfig, NetworkConfig
 from rl_discrete.latents.fit import Fit
 from rl_discrete.latents.lstm_prior import LSTMPrior
-from rl_discrete.runs.errors import UsageError
+from rl_discrete.latents.prior import check_codes
+from rl_discrete.runs.errors import RunError, UsageError
 from rl_discrete.runs.seeding import derive_seed
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -36,10 +38,10 @@ def begin_autoencoder(
         seed: of weights, order and noise.
 
     Raises:
-        UsageError: no images, or settings outside their ranges.
+        UsageError: no images, pixels outside [0, 1], or settings outside their ranges.
+        RunError: pixels that are NaN.
     """
-    if images.ndim < 2 or len(images) == 0:
-        raise UsageError(f"images must have shape (N, ...) with N >= 1, got {tuple(images.shape)}")
+    _check_images(images)
     scale = 255.0 if images.dtype == torch.uint8 else 1.0
     means = torch.stack([part.float().sum(0) for part in images.split(5000)]).sum(0) / (scale * len(images))
     model = _seeded(
@@ -92,10 +94,13 @@ def begin_prior(
         context: float32 (N, context_dim), one row per code, for a conditional prior.
 
     Raises:
-        UsageError: no codes, or settings outside their ranges.
+        UsageError: no codes, codes outside their range, a context of another length, or settings outside theirs.
     """
     if codes.ndim != 2 or len(codes) == 0:
         raise UsageError(f"codes must have shape (N, L) with N >= 1, got {tuple(codes.shape)}")
+    check_codes(codes, codes.shape[1], num_categories)
+    if context is not None and (context.ndim != 2 or len(context) != len(codes)):
+        raise UsageError(f"context must have shape ({len(codes)}, context_dim), got {tuple(context.shape)}")
     context_dim = 0 if context is None else context.shape[1]
     prior = _seeded(seed, lambda: LSTMPrior(codes.shape[1], num_categories, config, context_dim)).to(codes.device)
 
@@ -120,6 +125,21 @@ def fit_prior(
         RunError: the loss is not finite.
     """
     return _finish(begin_prior(codes, num_categories, config, training, seed, context))
+
+
+def _check_images(images: Tensor) -> None:
+    if images.ndim < 2 or images.numel() == 0:
+        raise UsageError(f"images must have shape (N, ...) with N >= 1, got {tuple(images.shape)}")
+    if images.dtype == torch.uint8:
+        return
+    if not images.is_floating_point():
+        raise UsageError(f"images must be uint8 or floating point in [0, 1], got {images.dtype}")
+    low, high = (float(value) for value in images.aminmax())  # both are NaN where any pixel is
+    if math.isnan(low):
+        bad = int(images.flatten(1).isnan().any(1).nonzero()[0])
+        raise RunError(f"image {bad} holds pixels that are NaN: repair the data")
+    if low < 0.0 or high > 1.0:
+        raise UsageError(f"pixels must be in [0, 1], got values from {low:g} to {high:g}: divide them by 255")
 
 
 def _finish(fit: Fit[Module]) -> Module:
