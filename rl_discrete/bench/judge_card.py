@@ -114,14 +114,13 @@ file scores every row of the benchmark, because scores by different classifiers 
 
 - **File**: `judge.safetensors`, {card["bytes"]:,} bytes, {card["parameters"]:,} parameters, sha256
   `{card["sha256"]}`.
-- **Made by** `{card["command"]}`: seed {card["seed"]}, {card["epochs"]} epochs, batches of
-  {card["batch_size"]}, peak learning rate {card["learning_rate"]}, {card["threads"]} thread(s) on
-  {card["device"]}. The same command repeats the file bit for bit on the same kind of machine with the same
-  versions.
+- **Made by** `{card["command"]}`: seed {card["seed"]}, {card["epochs"]} epochs, batches of {card["batch_size"]},
+  peak learning rate {card["learning_rate"]}, {card["threads"]} thread(s) on {card["device"]}. The same command
+  repeats the file bit for bit on the same kind of machine with the same versions.
 - **Data**: {card["data"]}. Trained on {card["training_images"]:,} training images, randomly rotated, scaled,
-  sheared, shifted and bent. The other {validation["images"]:,} training images were held out: the recipe was
-  judged by them, and the temperature ({validation["temperature"]:.3f}, folded into the last layer) was fitted
-  on them. The test images were scored once, when the weights were final; nothing was chosen by them.
+  sheared, shifted and bent. The other {validation["images"]:,} training images were held out: they give the right
+  column, and the temperature ({validation["temperature"]:.3f}, folded into the last layer) was fitted on them. The
+  test images were scored when the weights were final; nothing was chosen by them.
 - **Kept**: the running average of the weights after the last step; no epoch was picked.
 - **Speed**: trained in {card["seconds"] / 60:.1f} min, judges {card["images_per_second"]:,} images per second
   ({machine["processor"]}, Python {machine["python"]}, torch {machine.get("torch", "unknown")}).

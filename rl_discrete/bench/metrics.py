@@ -36,9 +36,7 @@ def reconstruction_bce(logits: Tensor, images: Tensor) -> Tensor:
     targets = images.flatten(1).float() / 255.0 if images.dtype == torch.uint8 else images.flatten(1).float()
     flat = logits.flatten(1).float()  # (B, pixels)
     if flat.shape != targets.shape:
-        raise UsageError(
-            f"logits of shape {tuple(logits.shape)} do not fit images of shape {tuple(images.shape)}"
-        )
+        raise UsageError(f"logits of shape {tuple(logits.shape)} do not fit images of shape {tuple(images.shape)}")
     return F.binary_cross_entropy_with_logits(flat, targets, reduction="none").sum(dim=1)
 
 
@@ -79,9 +77,7 @@ def factorial_bce(train_images: Tensor, images: Tensor) -> float:
         UsageError: no image, not uint8, or images of different sizes.
     """
     if train_images.shape[1:] != images.shape[1:]:
-        raise UsageError(
-            f"training images {tuple(train_images.shape)} and images {tuple(images.shape)} differ in size"
-        )
+        raise UsageError(f"training images {tuple(train_images.shape)} and images {tuple(images.shape)} differ in size")
     margin = 0.5 / (255.0 * len(_checked(train_images)))
     model = _pixel_means(train_images).clamp(margin, 1.0 - margin)
     target = _pixel_means(_checked(images))
@@ -112,9 +108,7 @@ def inception_score(log_probs: Tensor, splits: int = 1) -> list[float]:
         )
     log_p = log_probs.double()
     if not bool((log_p.logsumexp(dim=1).abs() < 1e-3).all()):
-        raise UsageError(
-            "inception_score takes log probabilities (log_softmax), got rows whose exp does not sum to 1"
-        )
+        raise UsageError("inception_score takes log probabilities (log_softmax), got rows whose exp does not sum to 1")
     scores = []
     for part in log_p.tensor_split(splits):
         log_marginal = part.logsumexp(dim=0) - math.log(len(part))  # (C,)
@@ -136,8 +130,7 @@ class _Identity(nn.Module):
 
 
 def judge_frechet_distance(features_a: Tensor, features_b: Tensor) -> float:
-    """Return the Fréchet distance between two sets of the judge's features; not comparable with Inception's
-    FID.
+    """Return the Fréchet distance between two sets of the judge's features, which is no Inception FID.
 
     |m_a - m_b|^2 + tr(S_a + S_b - 2 (S_a S_b)^(1/2)) of the Gaussians with the sets' means and unbiased
     covariances (Heusel et al. 2017, arXiv 1706.08500), by torchmetrics in float64. Units: squared units of
@@ -159,9 +152,7 @@ def judge_frechet_distance(features_a: Tensor, features_b: Tensor) -> float:
             f"features must be (N, F) and (M, F), got {tuple(features_a.shape)} and {tuple(features_b.shape)}"
         )
     if len(features_a) < 2 or len(features_b) < 2:
-        raise UsageError(
-            f"a covariance needs two images at least, got {len(features_a)} and {len(features_b)}"
-        )
+        raise UsageError(f"a covariance needs two images at least, got {len(features_a)} and {len(features_b)}")
     metric = FrechetInceptionDistance(feature=_Identity(features_a.shape[1]), normalize=True)
     for features, real in ((features_a, True), (features_b, False)):
         if not bool(features.isfinite().all()):

@@ -43,9 +43,7 @@ def grey(count: int, seed: int = 0) -> Tensor:
 
 def test_bce_is_summed_over_pixels_in_nats_per_image() -> None:
     images = grey(3)
-    assert reconstruction_bce(torch.zeros(3, 784), images).tolist() == pytest.approx(
-        [784 * math.log(2)] * 3, rel=1e-5
-    )
+    assert reconstruction_bce(torch.zeros(3, 784), images).tolist() == pytest.approx([784 * math.log(2)] * 3, rel=1e-5)
     x = images.double().flatten(1) / 255
     logits = torch.randn(3, 784, generator=seeded())
     p = logits.double().sigmoid()
@@ -66,10 +64,7 @@ def test_bce_takes_extreme_and_half_precision_logits_in_float32() -> None:
 def test_a_short_last_batch_does_not_bias_the_mean() -> None:
     images, logits = grey(103), torch.randn(103, 784, generator=seeded())
     logits[100:] *= 10  # the three images of the short batch are reconstructed far worse
-    batches = [
-        reconstruction_bce(a, b)
-        for a, b in zip(torch.split(logits, 25), torch.split(images, 25), strict=True)
-    ]
+    batches = [reconstruction_bce(a, b) for a, b in zip(torch.split(logits, 25), torch.split(images, 25), strict=True)]
     whole = reconstruction_bce(logits, images).mean().item()
     assert torch.cat(batches).mean().item() == pytest.approx(whole, rel=1e-6)
     mean_of_means = torch.stack([batch.mean() for batch in batches]).mean().item()
@@ -106,9 +101,7 @@ def test_factorial_bce_is_the_bce_of_constant_mean_logits() -> None:
     train, images = grey(50, 1), grey(7, 2)
     means = train.double().flatten(1).mean(dim=0) / 255
     logits = torch.logit(means).expand(7, -1)
-    assert factorial_bce(train, images) == pytest.approx(
-        reconstruction_bce(logits, images).mean().item(), rel=1e-5
-    )
+    assert factorial_bce(train, images) == pytest.approx(reconstruction_bce(logits, images).mean().item(), rel=1e-5)
 
 
 def test_factorial_bce_is_finite_on_ink_where_training_is_blank() -> None:
@@ -177,9 +170,7 @@ def test_inception_score_agrees_with_torchmetrics() -> None:
 
     logits = 4 * torch.randn(1000, 10, generator=seeded())
     with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", message=".*InceptionScore.*buffer.*"
-        )  # it says that it keeps the features
+        warnings.filterwarnings("ignore", message=".*InceptionScore.*buffer.*")  # it says that it keeps the features
         metric = InceptionScore(feature=nn.Identity(), splits=1)
     metric.update(logits)
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
@@ -210,9 +201,7 @@ def test_splits_are_consecutive_and_nothing_is_left_out() -> None:
 
 @given(seed=st.integers(0, 10_000), scale=st.floats(0.0, 200.0), count=st.integers(1, 60))
 @settings(max_examples=50, deadline=None)
-def test_inception_score_lies_between_one_and_the_number_of_classes(
-    seed: int, scale: float, count: int
-) -> None:
+def test_inception_score_lies_between_one_and_the_number_of_classes(seed: int, scale: float, count: int) -> None:
     log_probs = (scale * torch.randn(count, 10, generator=seeded(seed))).log_softmax(dim=1)
     assert 1.0 - 1e-9 <= full_score(log_probs) <= min(10.0, count) + 1e-9
     shuffled = log_probs[torch.randperm(count, generator=seeded(seed))]
