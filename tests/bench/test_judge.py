@@ -273,7 +273,7 @@ def test_settings_that_cannot_work_are_refused(folder: Path, tmp_path: Path) -> 
 
 def test_the_card_names_the_command_that_repeats_the_file(trained: Path, folder: Path) -> None:
     assert command(JudgeConfig(out=Path("somewhere"), resume=True)) == "rl-discrete train-judge"
-    expected = f"rl-discrete train-judge --epochs=3 --batch_size=32 --learning_rate=0.01 --data_dir={folder}"
+    expected = f"rl-discrete train-judge --epochs=3 --batch-size=32 --learning-rate=0.01 --data-dir={folder}"
     assert json.loads((trained / CARD_NAME).read_text())["command"] == expected
 
 

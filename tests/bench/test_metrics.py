@@ -248,7 +248,7 @@ def test_frechet_distance_of_general_gaussians_against_a_matrix_square_root() ->
 
     def root(matrix: Tensor) -> Tensor:
         values, vectors = torch.linalg.eigh(matrix)
-        return vectors @ values.sqrt().diag() @ vectors.T
+        return torch.matmul(vectors @ values.sqrt().diag(), vectors.T)
 
     expected = torch.trace(cov_a + cov_b - 2 * root(root(cov_a) @ cov_b @ root(cov_a)))
     zero = torch.zeros(3).double()
