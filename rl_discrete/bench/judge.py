@@ -128,7 +128,7 @@ def judge_outputs(judge: Judge, images: Tensor, batch: int = 500) -> tuple[Tenso
     Args:
         judge: as from `load_judge`; its training mode is put back afterwards.
         images: (N, 28, 28), floating point in [0, 1] or uint8; moved to the judge's device batch by batch.
-        batch: images at a time. It bounds the memory and does not change the outputs.
+        batch: images at a time. It bounds the memory and changes the outputs by rounding only.
 
     Returns:
         log probabilities of the ten digits, float32 (N, 10), and features, float32 (N, 96), both on the CPU.

@@ -90,8 +90,9 @@ def score(log_probs: Tensor, labels: Tensor) -> dict[str, Any]:
 def command(config: JudgeConfig) -> str:
     """Return the command that trains this judge: the flags that differ from the defaults, without the folder."""
     given, default = to_mapping(config), to_mapping(JudgeConfig())
-    flags = [f"--{key}={value}" for key, value in given.items() if value != default[key]]
-    return shlex.join(["rl-discrete", "train-judge", *(f for f in flags if not re.match("--(out|resume)=", f))])
+    keys = [key for key in given if given[key] != default[key] and key not in ("out", "resume")]
+    flags = [f"--{key.replace('_', '-')}={given[key]}" for key in keys]
+    return shlex.join(["rl-discrete", "train-judge", *flags])
 
 
 def card_text(card: Mapping[str, Any]) -> str:

@@ -45,7 +45,7 @@ def train_judge(config: JudgeConfig) -> Path:
     """
     _check_device(config.device)
     dataset = load_images(config.data_dir)
-    settings = to_mapping(config)
+    settings = {key: value for key, value in to_mapping(config).items() if key not in ("out", "resume")}
     with (
         RunFolder.open(
             config.out,
