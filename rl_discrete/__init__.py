@@ -6,13 +6,16 @@ Importing this package imports neither torch nor gymnasium: its subpackages and 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rl_discrete.bench.job import TrainedRow
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "load"]
 
 
-def load(run: str | Path, *, row: str | None = None, seed: int | None = None) -> Any:
+def load(run: str | Path, *, row: str | None = None, seed: int | None = None) -> TrainedRow:
     """Give back what a run trained, whatever command made its folder.
 
     Args:
@@ -21,8 +24,7 @@ def load(run: str | Path, *, row: str | None = None, seed: int | None = None) ->
         seed: seed of the row; None where the row was run with only one.
 
     Returns:
-        The model or agent of the command that made the run; its type follows from the command. For
-        `mnist-bench`: what `rl_discrete.bench.mnist.load_run` returns.
+        The trained models of a row of `mnist-bench`, as from `rl_discrete.bench.mnist.load_run`.
 
     Raises:
         UsageError: no run of such a command in that folder, or no such row or seed in it.

@@ -152,10 +152,7 @@ def test_every_package_has_a_level() -> None:
 @pytest.mark.parametrize("package", FORBIDDEN)
 def test_package_keeps_away_from_foreign_libraries(package: str) -> None:
     sources = {name: path for name, path in MODULES.items() if name.startswith(f"rl_discrete.{package}")}
-    found = {
-        name: imports_any(path.read_text(encoding="utf-8"), FORBIDDEN[package])
-        for name, path in sources.items()
-    }
+    found = {name: imports_any(path.read_text(encoding="utf-8"), FORBIDDEN[package]) for name, path in sources.items()}
     assert not any(found.values()), found
     assert imports_any(f"def f():\n    import {min(FORBIDDEN[package])}.x", FORBIDDEN[package])
 
@@ -190,9 +187,7 @@ def test_arrays_loaded_without_pickle_are_allowed() -> None:
     assert pickles("np.load('x')\nnp.load('x', allow_pickle=False)\nsafetensors.torch.load(b'')") == []
 
 
-@pytest.mark.parametrize(
-    "path", [*MODULES.values(), *(ROOT / "tests").rglob("*.py")], ids=lambda path: path.name
-)
+@pytest.mark.parametrize("path", [*MODULES.values(), *(ROOT / "tests").rglob("*.py")], ids=lambda path: path.name)
 def test_no_bare_import_of_a_moved_package(path: Path) -> None:
     assert imports_any(path.read_text(encoding="utf-8"), set(MOVED)) == []
 
@@ -203,12 +198,8 @@ def test_a_planted_bare_import_is_found() -> None:
 
 def loaded_after(statement: str) -> set[str]:
     """Top-level names in `sys.modules` after a statement in a fresh interpreter."""
-    program = (
-        f"import sys\n{statement}\nprint('MODULES', *sorted({{name.split('.')[0] for name in sys.modules}}))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    program = f"import sys\n{statement}\nprint('MODULES', *sorted({{name.split('.')[0] for name in sys.modules}}))"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     return set(done.stdout.splitlines()[-1].split()[1:])
 
 
@@ -234,11 +225,7 @@ def test_help_of_a_command_needs_no_torch(command: str) -> None:
 
 
 def test_configs_and_package_roots_need_no_torch() -> None:
-    light = [
-        name
-        for name in MODULES
-        if name.endswith("config") or name in ("rl_discrete.runs", "rl_discrete.latents")
-    ]
+    light = [name for name in MODULES if name.endswith("config") or name in ("rl_discrete.runs", "rl_discrete.latents")]
     assert {"rl_discrete.bench.config", "rl_discrete.latents.config", "rl_discrete.runs.config"} <= set(light)
     assert loaded_after("import " + ", ".join(light)) & HEAVY == set()
 

@@ -83,9 +83,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     ("given", "nearest"),
     [("mnist-bnech", "mnist-bench"), ("train_judge", "train-judge"), ("--versoin", "--version")],
 )
-def test_unknown_command_names_the_nearest(
-    given: str, nearest: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_unknown_command_names_the_nearest(given: str, nearest: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(given) == 2
     line = error_line(capsys)
     assert given in line
@@ -136,9 +134,7 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_only_what_was_given_is_returned() -> None:
     assert parse() == {}
     assert parse("--rate", "1e-3") == {"rate": 0.001}
-    given = parse(
-        "--network.hidden=64", "--network.widths", "[3, 4]", "--network.kind", "residual", "--flip", "true"
-    )
+    given = parse("--network.hidden=64", "--network.widths", "[3, 4]", "--network.kind", "residual", "--flip", "true")
     assert given == {"network": {"hidden": 64, "widths": (3, 4), "kind": "residual"}, "flip": True}
     assert parse("--folder", "12") == {"folder": Path("12")}
 
@@ -286,9 +282,7 @@ def test_help_of_a_command(command: str, capsys: pytest.CaptureFixture[str]) -> 
     assert run(command, "--help") == 0
     captured = capsys.readouterr()
     assert captured.err == ""
-    for flag in {"mnist-bench": ("--profile", "--prior.chunk"), "train-judge": ("--epochs", "--data-dir")}[
-        command
-    ]:
+    for flag in {"mnist-bench": ("--profile", "--prior.chunk"), "train-judge": ("--epochs", "--data-dir")}[command]:
         assert flag in captured.out
 
 

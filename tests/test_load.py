@@ -28,7 +28,7 @@ def test_a_run_of_the_benchmark_is_loaded_by_it(tmp_path: Path, monkeypatch: pyt
 
     vars(module)["load_run"] = load_run
     monkeypatch.setitem(sys.modules, "rl_discrete.bench.mnist", module)
-    loaded = rl_discrete.load(str(tmp_path / "run"), row="ish-32x2", seed=3)
+    loaded: object = rl_discrete.load(str(tmp_path / "run"), row="ish-32x2", seed=3)
     assert loaded == (tmp_path / "run", {"row": "ish-32x2", "seed": 3})
 
 

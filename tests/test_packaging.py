@@ -53,12 +53,7 @@ def undeclared(files: Iterable[Path], owners: Mapping[Path, str]) -> list[str]:
 def test_every_file_of_a_package_is_declared() -> None:
     owners = {folder: package for package, folder in packages_on_disk().items()}
     roots = [ROOT / name for name in ("rl_discrete", *MOVED)]
-    files = [
-        path
-        for root in roots
-        for path in root.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
-    ]
+    files = [path for root in roots for path in root.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     assert undeclared(files, owners) == []
     assert undeclared([ROOT / "rl_discrete" / "runs" / "table.npz"], owners) == ["rl_discrete/runs/table.npz"]
 
