@@ -102,3 +102,8 @@ def curve_rows() -> tuple[Row, ...]:
     """The points of the deck's curves: GS with 2, 5 and 10 categories and ISH, over the number of latents."""
     gs = [Row("gs", latents, categories) for categories in CURVE_CATEGORIES for latents in CURVE_LATENTS]
     return (*gs, *(Row("ish", latents, 2) for latents in CURVE_LATENTS))
+
+
+def num_validation(num_images: int) -> int:
+    """Training images held out for validation: 5,000 of MNIST's 60,000, the same share of a smaller set."""
+    return min(5000, num_images // 12)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rl_discrete.bench.config import AutoencoderConfig, MnistBenchConfig, Row
+from rl_discrete.bench.config import AutoencoderConfig, MnistBenchConfig, Row, num_validation
 from rl_discrete.data.mnist import ImageDataset, split
 from rl_discrete.latents.autoencoder import DiscreteAutoencoder, bernoulli_nats, build_bottleneck
 from rl_discrete.latents.config import LSTMPriorConfig
@@ -26,7 +26,6 @@ from rl_discrete.runs.metrics import MetricLog
 from rl_discrete.runs.seeding import derive_seed
 from rl_discrete.runs.signals import StopSignal
 
-NUM_VALIDATION = 5000
 CHECKPOINT_SECONDS = 15.0
 STEPS_AT_A_TIME = 10
 AUTOENCODER, PRIOR, MODELS = "autoencoder", "prior", "models"  # parts of a checkpoint, the first two also stages
@@ -179,7 +178,8 @@ def train_row(
         RunError: a loss is not finite (the last good checkpoint is kept), or the disk is full.
         UsageError: the folder holds a row begun with other settings.
     """
-    train, held_out = split(len(data.train_images), NUM_VALIDATION, job.seed)
+    num_images = len(data.train_images)
+    train, held_out = split(num_images, num_validation(num_images), job.seed)
     training = _Training(job, data.train_images[train].to(device), data.train_images[held_out].to(device))
     resumed_at = training.load()
     with MetricLog(job.folder, resumed_at) as log:

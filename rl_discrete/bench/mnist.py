@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rl_discrete.bench.aggregate import SCHEMA_VERSION, curve_point, row_entry
-from rl_discrete.bench.config import MnistBenchConfig, Row, curve_rows
+from rl_discrete.bench.config import MnistBenchConfig, Row, curve_rows, num_validation
 from rl_discrete.bench.judge import load_card
 from rl_discrete.bench.schedule import run_tasks
 from rl_discrete.bench.worker import REFERENCE_JSON, ROW_ARRAYS, ROW_JSON, Task, load_arrays
@@ -30,8 +30,6 @@ from rl_discrete.runs.signals import StopSignal
 
 if TYPE_CHECKING:
     from rl_discrete.bench.job import TrainedRow
-
-NUM_VALIDATION = 5000
 
 
 def run_mnist_bench(config: MnistBenchConfig, *, profile: str, preset: str, command: str) -> Path:
@@ -169,6 +167,7 @@ def _collect(config: MnistBenchConfig, folder: Path, tasks: Sequence[Task]) -> d
     """result.json without what only the running process knows."""
     reference = _read_json(folder / "reference" / REFERENCE_JSON)
     data = reference.pop("data")
+    held_out = num_validation(data["images"])
     reference["judge"] = load_card()
     real = reference["test_images"]["inception_score"]
     done = {task.folder: _read_json(task.folder / ROW_JSON) for task in tasks if task.row is not None}
@@ -187,8 +186,8 @@ def _collect(config: MnistBenchConfig, folder: Path, tasks: Sequence[Task]) -> d
         "seeds": list(config.seeds),
         "data": {
             "name": data["name"],
-            "train": data["images"] - NUM_VALIDATION,
-            "validation": NUM_VALIDATION,
+            "train": data["images"] - held_out,
+            "validation": held_out,
             "test": data["test"],
         },
         "versions": collect_versions(),

@@ -27,6 +27,8 @@ class _Worker:
     process: SpawnProcess
     connection: Connection
     bar: int
+    share: float = 0.0
+    """Rough share of the task that is done, in [0, 1]."""
     ended: bool = False
 
 
@@ -41,7 +43,7 @@ def run_tasks(tasks: Sequence[Task], workers: int, progress: Progress, stop: Sto
         UsageError, RunError: a task failed; the others were stopped, with checkpoints.
     """
     pending = sorted((task for task in tasks if not task.finished), key=lambda task: -task.cost)
-    overall = progress.add("all", len(tasks))
+    overall = progress.add("all", 100.0)
     done = len(tasks) - len(pending)
     running: list[_Worker] = []
     peak = 0
@@ -49,7 +51,8 @@ def run_tasks(tasks: Sequence[Task], workers: int, progress: Progress, stop: Sto
         while pending or running:
             while pending and len(running) < workers:
                 running.append(_start(pending.pop(0), progress))
-            progress.update(overall, done, f"{done} of {len(tasks)} done")
+            share = (done + sum(worker.share for worker in running)) / len(tasks)
+            progress.update(overall, round(100.0 * share), f"{done} of {len(tasks)} tasks done")
             wait([worker.connection for worker in running], timeout=_POLL_SECONDS)
             for worker in list(running):
                 _receive(worker, progress)
@@ -60,6 +63,7 @@ def run_tasks(tasks: Sequence[Task], workers: int, progress: Progress, stop: Sto
             stop.raise_if_requested()
     finally:
         _stop(running)
+    progress.update(overall, 100.0)
     progress.finish(overall)
     return peak
 
@@ -81,7 +85,8 @@ def _receive(worker: _Worker, progress: Progress) -> None:
             if kind == "progress":
                 stage, units, total, note = content
                 begin, end = _SHARES[stage]
-                progress.update(worker.bar, 100.0 * (begin + (end - begin) * units / total), f"{stage} {note}")
+                worker.share = begin + (end - begin) * units / total
+                progress.update(worker.bar, round(100.0 * worker.share), f"{stage} {note}")
             elif kind == "failed":
                 error = UsageError if content[0] == "UsageError" else RunError
                 raise error(f"{worker.task.name}: {content[1]}")
@@ -89,6 +94,7 @@ def _receive(worker: _Worker, progress: Progress) -> None:
                 raise Interrupted(content[0])
             else:
                 worker.process.join()
+                progress.update(worker.bar, 100.0)
                 progress.finish(worker.bar)
                 worker.ended = True
                 return

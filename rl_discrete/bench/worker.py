@@ -79,6 +79,7 @@ def run_task(task: Task, connection: Connection) -> None:
     torch.set_flush_denormal(True)
     channel = _Channel(connection)
     try:
+        make_folder(task.folder)
         if task.row is None:
             _score_reference(task, channel)
         else:
@@ -145,6 +146,18 @@ def _run_row(task: Task, row: Row, channel: _Channel) -> None:
     figures["peak_memory_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     save_arrays(task.folder / ROW_ARRAYS, pictures)
     write_json(task.folder / ROW_JSON, {"job": job.settings(), **figures})
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder and its parents.
+
+    Raises:
+        RunError: the disk refused.
+    """
+    from rl_discrete.runs.durable import disk_errors
+
+    with disk_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
 
 
 def save_arrays(path: Path, arrays: dict[str, Any]) -> None:
