@@ -21,7 +21,7 @@ def load(run: str | Path, *, row: str | None = None, seed: int | None = None) ->
     Args:
         run: the run folder, as given to `--out`.
         row: row of a benchmark, such as `ish-32x2`; None where the run holds only one.
-        seed: seed of the row; None where the row was run with only one.
+        seed: seed of the row; None for the first that it was run with.
 
     Returns:
         The trained models of a row of `mnist-bench`, as from `rl_discrete.bench.mnist.load_run`.
