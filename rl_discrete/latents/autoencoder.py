@@ -69,7 +69,7 @@ class DiscreteAutoencoder(nn.Module):
             raise UsageError(f"images must have shape (B, {wanted}), got {tuple(images.shape)}")
         if images.dtype != torch.uint8 and not images.is_floating_point():
             raise UsageError(f"images must be uint8 or floating point in [0, 1], got {images.dtype}")
-        flat = images.reshape(len(images), -1)
+        flat = images.reshape(-1, self.num_pixels)
         return flat.float() / 255.0 if flat.dtype == torch.uint8 else flat.float()
 
     def forward(self, images: Tensor, generator: torch.Generator | None = None) -> AutoencoderOutput:
