@@ -120,7 +120,7 @@ def _train_judge(argv: Sequence[str]) -> int:
 
     parser = _new_parser("train-judge")
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file; flags override it")
-    _add_fields(parser, JudgeConfig)
+    _add_fields(parser, JudgeConfig, switches=("resume",))
     flags = _parse(parser, [word for word in argv if word not in HELP])
     config = _layered(JudgeConfig, [_config_file(flags), ("command line", flags)])
     if any(word in HELP for word in argv):
@@ -154,10 +154,13 @@ def _shipped(folder: str, name: str) -> tuple[str, dict[str, Any]]:
 
 
 def _config_file(flags: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Take `--config FILE` out of the flags: its name and what it holds."""
+    """Take `--config FILE` out of the flags: its name and what it holds. A resumed run goes on with its own."""
     from rl_discrete.runs.config import read_yaml
 
     path = flags.pop("config", None)
+    own = Path(flags["out"], "config.yaml") if flags.get("resume") and "out" in flags else None
+    if path is None and own is not None and own.is_file() and not {"profile", "preset"} & set(flags):
+        path = own
     return ("", {}) if path is None else (str(path), read_yaml(path))
 
 

@@ -51,6 +51,7 @@ def run_mnist_bench(config: MnistBenchConfig, *, profile: str, preset: str, comm
     device = _device(config.device)
     workers = config.workers or (1 if device != "cpu" else os.cpu_count() or 1)
     described = {"profile": profile, "preset": preset, **to_mapping(config)}
+    del described["out"], described["resume"]  # where, not what: `--config DIR/config.yaml` repeats the run elsewhere
     with (
         StopSignal() as stop,
         RunFolder.open(
@@ -76,10 +77,11 @@ def run_mnist_bench(config: MnistBenchConfig, *, profile: str, preset: str, comm
                 "cores": os.cpu_count(),
                 "workers": workers,
                 "threads_per_worker": 1,
-            }
-            | {"device": device},
+                "device": device,
+            },
+            "resumed": folder.resumed,
             "seconds_total": time.monotonic() - begin,
-            "peak_memory_bytes": peak,
+            "peak_memory_bytes": max(peak, *(max(row["peak_memory_bytes"]["values"]) for row in result["rows"])),
         }
         _write_outputs(folder, result, config)
     return folder.path
@@ -211,11 +213,36 @@ def _write_outputs(folder: RunFolder, result: dict[str, Any], config: MnistBench
     pictures = {
         name: load_arrays(folder.path / "rows" / f"{name}-s{config.seeds[0]}" / ROW_ARRAYS) for name in config.rows
     }
+    _log_rows(folder.path, result, pictures)
     written = write_figures(result, pictures, folder.figures)
     write_report(result, written, folder.path / "report.html")
     console = Console(file=sys.stdout)
     render_table(result, console)
     console.print(f"{folder.path / 'report.html'}  {folder.path / 'result.json'}", highlight=False, soft_wrap=True)
+
+
+def _log_rows(folder: Path, result: dict[str, Any], pictures: dict[str, dict[str, Any]]) -> None:
+    """The rows side by side in the run's own metrics and TensorBoard; the step is the number of the seed."""
+    from rl_discrete.runs.metrics import MetricLog
+
+    with MetricLog(folder) as log:
+        for row in result["rows"]:
+            for index, seed in enumerate(row["seeds"]):
+                priors = row["priors"].items()
+                scores = {
+                    f"{row['name']}/score_{name}": prior["inception_score"]["values"][index] for name, prior in priors
+                }
+                lengths = {f"{row['name']}/code_length_{name}": p["code_length"]["values"][index] for name, p in priors}
+                bce = {f"{row['name']}/reconstruction_bce": row["reconstruction_bce"]["values"][index]}
+                log.scalars(seed, {**bce, **lengths, **scores})
+            for name, images in pictures[row["name"]].items():
+                log.image(f"{row['name']}/{name}", row["seeds"][0], _sheet(images))
+
+
+def _sheet(images: Any) -> Any:
+    """uint8 (64, 28, 28) as one picture (8 * 28, 8 * 28)."""
+    rows, height, width = 8, *images.shape[1:]
+    return images[:64].reshape(rows, -1, height, width).transpose(0, 2, 1, 3).reshape(rows * height, -1)
 
 
 def _read_json(path: Path) -> dict[str, Any]:
