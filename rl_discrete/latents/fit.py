@@ -36,7 +36,7 @@ class Fit(Generic[Model]):
         anneal: called before each step with the progress in [0, 1]; the last step sees exactly 1.
 
     Raises:
-        UsageError: settings outside their ranges, or no examples.
+        UsageError: settings outside their ranges, no examples, or nothing to fit.
     """
 
     def __init__(
@@ -53,6 +53,8 @@ class Fit(Generic[Model]):
         self._objective, self._anneal = objective, anneal
         self._num_examples, self._seed = num_examples, seed
         self._parameters = [p for p in model.parameters() if p.requires_grad]
+        if not self._parameters:
+            raise UsageError("the model has no parameters to fit")
         self._device = self._parameters[0].device
         self.batch_size = min(config.batch_size, num_examples)
         self.steps_per_epoch = num_examples // self.batch_size
@@ -210,7 +212,7 @@ def check_fit(config: FitConfig, num_examples: int) -> None:
         raise UsageError(f"learning_rate must be > 0, got {config.learning_rate}")
     if not 0.0 <= config.final_learning_rate <= 1.0:
         raise UsageError(f"final_learning_rate must be in [0, 1], got {config.final_learning_rate}")
-    if config.warmup_steps < 0 or config.weight_decay < 0.0 or config.gradient_clip < 0.0:
+    if not all(0 <= value < math.inf for value in (config.warmup_steps, config.weight_decay, config.gradient_clip)):
         raise UsageError(
             "warmup_steps, weight_decay and gradient_clip must be >= 0, got "
             f"{config.warmup_steps}, {config.weight_decay} and {config.gradient_clip}"
