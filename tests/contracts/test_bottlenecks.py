@@ -91,8 +91,8 @@ def check_finite(bottleneck: Bottleneck, logits: Tensor) -> None:
     scalars = [(result.features * weights).sum(), result.noisy_logits.sum(), result.regularizer.sum()]
     for scalar in scalars:
         if scalar.requires_grad:
-            (gradient,) = torch.autograd.grad(scalar, logits, retain_graph=True, allow_unused=True)
-            assert gradient is None or gradient.isfinite().all()
+            (gradient,) = torch.autograd.grad(scalar, logits, retain_graph=True)
+            assert gradient.isfinite().all()
     (gradient,) = torch.autograd.grad(torch.stack(scalars).sum(), logits)
     assert gradient.isfinite().all()
 

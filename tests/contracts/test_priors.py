@@ -338,9 +338,10 @@ def test_wrong_arguments(case: Case) -> None:
     with pytest.raises(UsageError, match="context must have 3 rows"):
         prior.sample(3, torch.zeros(2, max(1, case.context_dim)), generator=generator())
     context = case.contexts(2)
-    for shape in ((2, width + 1), (2, width - 1), (width,), (1, 2, width)):
+    zeros = torch.zeros(1, 2, width + 1, dtype=torch.int64)
+    for codes in (zeros[0], zeros[0, :, 2:], zeros[0, 0, 1:], zeros[..., 1:]):
         with pytest.raises(UsageError, match=rf"codes must be integers \(B, {width}\)"):
-            prior.log_prob(torch.zeros(shape, dtype=torch.int64), context)
+            prior.log_prob(codes, context)
     with pytest.raises(UsageError, match="codes must be integers"):
         prior.log_prob(torch.zeros(2, width), context)
     for value in (-1, k):
