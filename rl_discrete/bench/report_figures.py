@@ -88,11 +88,9 @@ def _png(path: Path, alternative: str) -> str:
 
 
 def _inline_svg(text: str, alternative: str) -> str:
-    """A chart's SVG as a part of the page: no header, no metadata, no names of its own, the page's font and
-    colours.
-    """
+    """A chart's SVG as a part of the page: no header, no group names, the page's font and colours."""
     body = text[text.index("<svg") :]
-    body = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", body, flags=re.DOTALL)
+    body = re.sub(r"<style.*?</style>|<!--.*?-->", "", body, flags=re.DOTALL)
     body = re.sub(r'<g id="[^"]*"', "<g", body)  # repeated in every chart, and referred to by nothing
     body = re.sub(r"'DejaVu Sans'[^;\"]*", "var(--sans)", body)
     for name, color in LIGHT.items():

@@ -64,7 +64,7 @@ MAIN = (
     Column("sampled", ("sampled_bce",), 2, "low", 1.0, _RECONSTRUCTION),
     Column("score", ("reconstruction", "inception_score"), 2, "high", 1.0, _RECONSTRUCTION, ("inception_score",)),
     Column("of real", ("reconstruction", "score_over_real"), 3, "high", 1.0, _RECONSTRUCTION, spread=False),
-    Column("Fréchet", ("reconstruction", "frechet_distance"), 1, "low", 1.0, _RECONSTRUCTION, ("frechet_distance",)),
+    Column("Fréchet", ("reconstruction", "frechet_distance"), 2, "low", 1.0, _RECONSTRUCTION, ("frechet_distance",)),
     *(column for column in _prior("lstm", "LSTM prior") if column.header not in ("E[KL]", "bits/dim")),
 )
 CODES = (
@@ -162,10 +162,10 @@ def fact_table(facts: Mapping[str, Any], caption: str) -> str:
 
 
 def _value(row: Row, column: Column, index: int) -> str:
-    value = measured(row, *column.path)
-    if value is None or index >= len(value.values):
-        return MISSING
-    return _format(value.values[index] * column.scale, column.digits)
+    values = look_up(row, *column.path, "values")
+    given = values[index] if isinstance(values, list | tuple) and index < len(values) else None
+    value = number({"value": given}, "value")
+    return MISSING if value is None else _format(value * column.scale, column.digits)
 
 
 def _splits(row: Row, prior: str) -> str:

@@ -119,6 +119,16 @@ def test_sampling_is_undecided_where_the_methods_share_the_pairs() -> None:
     assert verdict(result, SAMPLING) == "undecided"
 
 
+def test_sampling_is_undecided_under_a_wide_spread_or_with_one_pair() -> None:
+    result = alike()
+    plant_scores(result, {name: 8.9 for name in ROWS if name.startswith("gs-")}, std=0.4)
+    assert verdict(result, SAMPLING) == "undecided"
+    result["rows"] = [entry for entry in result["rows"] if "32x2" in entry["name"]]
+    plant_scores(result, {"gs-32x2": 9.5})
+    assert verdict(result, SAMPLING) == "undecided"
+    assert ": gs-32x2." in evidence(result, SAMPLING)
+
+
 def test_scaling_by_rows() -> None:
     result = alike()
     assert verdict(result, SCALING) == "undecided"

@@ -146,6 +146,8 @@ def test_hostile_names_are_escaped_and_stay_in_the_folder(tmp_path: Path) -> Non
     page = Page(text)
     assert "script" not in page.tags
     assert page.words.count(HOSTILE) > 6
+    assert any(HOSTILE in text for text in page.values("aria-label"))
+    assert any(HOSTILE in text for text in page.values("alt"))
     result["rows"][0]["name"] = "../../up"
     render(result, tmp_path, {"../../up": blob_images()["gs-16x2"]})
     assert sorted(os.listdir(tmp_path)) == ["figures", "report.html"]
@@ -172,6 +174,16 @@ def test_a_part_of_a_run_gives_a_part_of_the_report(tmp_path: Path) -> None:
     names = os.listdir(tmp_path / "figures")
     assert "samples-gs-16x2.png" in names
     assert not [name for name in names if name.startswith(("curves", "reconstructions-"))]
+
+
+def test_a_seed_without_a_figure_keeps_its_place(tmp_path: Path) -> None:
+    result = make_result(["gs-16x2"], curves=False)
+    result["rows"][0]["reconstruction_bce"]["values"] = [91.25, None, 93.75]
+    write_report(result, [], tmp_path / "report.html")
+    lines = re.findall(
+        r"seed (\d)</span></th><td[^>]*>([^<]*)<", (tmp_path / "report.html").read_text(encoding="utf-8")
+    )
+    assert lines == [("0", "91.25"), ("1", "–"), ("2", "93.75")]
 
 
 @pytest.mark.parametrize("result", [{}, {"rows": [], "curves": []}, {"rows": [{}]}, {"rows": [{"name": "gs-16x2"}]}])
