@@ -11,9 +11,9 @@ import math
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rl_discrete.latents.autoencoder import bernoulli_nats
 from rl_discrete.runs.errors import RunError, UsageError
 
 IMAGES_AT_A_TIME = 1000  # bounds the memory of passes over uint8 images
@@ -37,7 +37,7 @@ def reconstruction_bce(logits: Tensor, images: Tensor) -> Tensor:
     flat = logits.flatten(1).float()  # (B, pixels)
     if flat.shape != targets.shape:
         raise UsageError(f"logits of shape {tuple(logits.shape)} do not fit images of shape {tuple(images.shape)}")
-    return F.binary_cross_entropy_with_logits(flat, targets, reduction="none").sum(dim=1)
+    return bernoulli_nats(flat, targets)
 
 
 def grey_entropy_floor(images: Tensor) -> float:
