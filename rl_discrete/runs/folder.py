@@ -67,6 +67,7 @@ class RunFolder:
         config: Mapping[str, Any],
         resume: bool,
         log: Callable[[str], None] = print,
+        examine: Callable[[Path], None] | None = None,
     ) -> RunFolder:
         """Make the folder of a new run, or continue in that of an earlier one, and hold it.
 
@@ -80,6 +81,8 @@ class RunFolder:
             config: the resolved configuration, in plain values (`runs.config.to_mapping`).
             resume: continue the run in `out`.
             log: receives one line for each config value or version that differs from the run that is resumed.
+            examine: called with the folder of a run that is resumed, before anything in it changes; it raises
+                where the run cannot go on with this config.
 
         Raises:
             UsageError: the folder is occupied and `resume` is off; it is missing or holds another command's
@@ -99,6 +102,8 @@ class RunFolder:
             resumed = _check(out, identity, resume)
             content = {"run": identity, "versions": collect_versions()}
             if resumed:
+                if examine is not None:
+                    examine(out)
                 old = {"config": read_yaml(out / _CONFIG), **read_yaml(out / _VERSIONS)}  # JSON is YAML
                 for line in differences(old, {"config": config, **content}):
                     log(f"resumed with a difference: {line}")

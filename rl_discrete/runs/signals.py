@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -15,7 +16,8 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 class StopSignal:
     """Inside the context the first SIGINT or SIGTERM only sets `requested`; a second one is a
-    KeyboardInterrupt.
+    KeyboardInterrupt, or nothing if the context is `patient`: a worker that its parent asks to stop, and a
+    process manager too, still saves in peace.
 
     ```python
     with StopSignal() as stop:
@@ -29,8 +31,9 @@ class StopSignal:
     Only a process's main thread may handle signals: entered in another thread, nothing is ever requested.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, patient: bool = False) -> None:
         self.signum: int | None = None
+        self._patient, self._at_once = patient, False
         self._previous: dict[int, Callable[[int, FrameType | None], Any] | int | None] = {}
 
     @property
@@ -46,6 +49,21 @@ class StopSignal:
         """
         if self.signum is not None:
             raise Interrupted(self.signum)
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Inside, a signal leaves at once: for work that has nothing to save and is quickly done again.
+
+        Raises:
+            Interrupted: a signal came, before or inside; with the number of that signal.
+        """
+        self._at_once = True
+        try:
+            self.raise_if_requested()
+            yield
+        finally:
+            self._at_once = False
+        self.raise_if_requested()
 
     def __enter__(self) -> StopSignal:
         if threading.current_thread() is threading.main_thread():
@@ -63,5 +81,9 @@ class StopSignal:
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         if self.requested:
-            raise KeyboardInterrupt
+            if not self._patient:
+                raise KeyboardInterrupt
+            return
         self.signum = signum
+        if self._at_once:
+            raise Interrupted(signum)
