@@ -58,6 +58,8 @@ class MnistBenchConfig:
     """auto, cpu or cuda."""
     workers: int = 0
     """Rows trained at the same time, one thread each; 0: one per core on a CPU, 1 on a GPU."""
+    checkpoint_seconds: float = 15.0
+    """Seconds of training between two checkpoints of a row, >= 0: the most work that a kill can cost."""
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     training: FitConfig = field(default_factory=FitConfig)
     """How the autoencoders are fitted."""
@@ -85,7 +87,7 @@ class Row:
         Raises:
             UsageError: not of that form, or sizes that cannot work; names the nearest known row.
         """
-        match = re.fullmatch(r"(gs|ish)-(\d{1,5})x(\d{1,5})", name)
+        match = re.fullmatch(r"(gs|ish)-(0|[1-9]\d{0,4})x(0|[1-9]\d{0,4})", name)
         if match is None:
             known = (*DECK_ROWS, *PARTNER_ROWS)
             hint = nearest(name, known)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,7 +27,6 @@ from rl_discrete.runs.metrics import MetricLog
 from rl_discrete.runs.seeding import derive_seed
 from rl_discrete.runs.signals import StopSignal
 
-CHECKPOINT_SECONDS = 15.0
 STEPS_AT_A_TIME = 10
 AUTOENCODER, PRIOR, MODELS = "autoencoder", "prior", "models"  # parts of a checkpoint, the first two also stages
 
@@ -94,7 +94,8 @@ def build_models(row: Row, autoencoder: AutoencoderConfig, prior: LSTMPriorConfi
     """
     bottleneck = build_bottleneck(row.method, row.num_latents, row.num_categories, autoencoder.gs, autoencoder.ish)
     model = DiscreteAutoencoder(bottleneck, (28, 28), autoencoder.network)
-    independent = IndependentPrior(torch.zeros(row.num_latents, row.num_categories))
+    # Not on the meta device of a rehearsal: there its softmax would import torch's compiler, which takes seconds.
+    independent = IndependentPrior(torch.zeros(row.num_latents, row.num_categories, device="cpu"))
     return TrainedRow(model, independent, LSTMPrior(row.num_latents, row.num_categories, prior))
 
 
@@ -104,6 +105,17 @@ def rehearse(row: Row, config: MnistBenchConfig) -> None:
         build_models(row, config.autoencoder, config.prior)
     for training in (config.training, config.prior_training):
         check_fit(training, num_examples=1)
+
+
+def check_begun(job: RowJob) -> None:
+    """Raises UsageError where the job's folder holds a row, finished or not, that was begun with other settings."""
+    checkpoint = load_checkpoint(job.folder / "checkpoints", parts=(), warn=lambda line: None)
+    changed = [] if checkpoint is None else differences(checkpoint.meta["job"], job.settings())
+    if changed:
+        raise UsageError(
+            f"{job.folder} was begun with other settings ({'; '.join(changed)}): drop the flags that changed, or "
+            "choose another --out"
+        )
 
 
 class _Training:
@@ -141,11 +153,22 @@ class _Training:
         return self.prior
 
     def save(self, trained: TrainedRow | None = None) -> None:
-        """Saves both fits and, at the end of the training, the models for use."""
+        """Saves both fits and, at the end of the training, the models for use.
+
+        Raises:
+            RunError: a weight or a moment is not finite (nothing is saved), or the disk is full.
+        """
         fits: list[tuple[str, Fit[Any]]] = [(AUTOENCODER, self.autoencoder)]
         if self.prior is not None:
             fits.append((PRIOR, self.prior))
         tensors = {name: fit.state() for name, fit in fits}
+        for name, state in tensors.items():
+            bad = [key for key, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
+            if bad:  # the loss tells only at the next step
+                raise RunError(
+                    f"{name}: {bad[0]} is not finite at step {int(state['step'])}; the last good checkpoint is kept: "
+                    "lower the learning rate"
+                )
         if trained is not None:
             tensors[MODELS] = trained.state()
         meta = {"job": self.job.settings(), "seconds": self.seconds}
@@ -156,11 +179,6 @@ class _Training:
         checkpoint = load_checkpoint(self.job.folder / "checkpoints")
         if checkpoint is None:
             return None
-        changed = differences(checkpoint.meta["job"], self.job.settings())
-        if changed:
-            raise UsageError(
-                f"{self.job.folder} was begun with other settings ({'; '.join(changed)}): choose another --out"
-            )
         self.seconds = dict(checkpoint.meta["seconds"])
         self.autoencoder.load_state(checkpoint.tensors[AUTOENCODER])
         if PRIOR in checkpoint.tensors:
@@ -178,22 +196,25 @@ def train_row(
         RunError: a loss is not finite (the last good checkpoint is kept), or the disk is full.
         UsageError: the folder holds a row begun with other settings.
     """
+    check_begun(job)
     num_images = len(data.train_images)
     train, held_out = split(num_images, num_validation(num_images), job.seed)
     training = _Training(job, data.train_images[train].to(device), data.train_images[held_out].to(device))
     resumed_at = training.load()
     with MetricLog(job.folder, resumed_at) as log:
-        while training.prior is None:
+        if training.prior is None:
             _advance(training, training.autoencoder, AUTOENCODER, log, stop, report)
-            training.start_prior()
-        _advance(training, training.prior, PRIOR, log, stop, report)
+            log.flush()
+            training.save()  # whatever happens to the prior, this work is kept
+        prior = training.prior or training.start_prior()
+        _advance(training, prior, PRIOR, log, stop, report)
         log.flush()
-    fits: dict[str, Fit[Any]] = {AUTOENCODER: training.autoencoder, PRIOR: training.prior}
+    fits: dict[str, Fit[Any]] = {AUTOENCODER: training.autoencoder, PRIOR: prior}
     effort = Effort(training.seconds, {name: fit.step * fit.batch_size for name, fit in fits.items()})
-    training.prior.close()
+    prior.close()
     assert training.codes is not None
     independent = IndependentPrior.from_codes(training.codes, job.row.num_categories).to(device)
-    trained = TrainedRow(training.autoencoder.model, independent.eval(), training.prior.model)
+    trained = TrainedRow(training.autoencoder.model, independent.eval(), prior.model)
     training.save(trained)
     return trained, effort
 
@@ -223,15 +244,18 @@ def load_row(folder: Path) -> TrainedRow:
 
 def _advance(training: _Training, fit: Fit[Any], stage: str, log: MetricLog, stop: StopSignal, report: Report) -> None:
     """Trains until the fit is finished or a checkpoint is due, with a report every few steps."""
-    saved_at = time.monotonic()
+    saved_at, interval = time.monotonic(), training.job.config.checkpoint_seconds
     while not fit.finished:
         begin = time.perf_counter()
-        loss = fit.advance(min(STEPS_AT_A_TIME, fit.steps_per_epoch - fit.step % fit.steps_per_epoch))
+        try:
+            loss = fit.advance(min(STEPS_AT_A_TIME, fit.steps_per_epoch - fit.step % fit.steps_per_epoch))
+        except RunError as error:
+            raise RunError(f"{stage}: {error}") from error
         training.seconds[stage] += time.perf_counter() - begin
         report(stage, fit.step, fit.total_steps, f"{loss:.2f} nats")
         if fit.step % fit.steps_per_epoch == 0:
             _log_epoch(training, fit, stage, loss, log)
-        if stop.requested or time.monotonic() - saved_at > CHECKPOINT_SECONDS:
+        if stop.requested or time.monotonic() - saved_at > interval:
             log.flush()
             training.save()
             saved_at = time.monotonic()
@@ -250,8 +274,11 @@ def _log_epoch(training: _Training, fit: Fit[Any], stage: str, loss: float, log:
             codes = encode(training.autoencoder.model, training.validation)
             nats = -float(model.log_prob(codes).mean())
             log.scalars(training.step, {"prior/loss": loss, "prior/validation_code_length": nats})
-    if not nats == nats:
-        raise RunError(f"the validation figure of the {stage} became NaN in epoch {epoch}: lower the learning rate")
+    if not math.isfinite(nats):
+        raise RunError(
+            f"{stage}: the validation figure became {nats} in epoch {epoch}; the last good checkpoint is kept: "
+            "lower the learning rate"
+        )
 
 
 def _validation_bce(model: DiscreteAutoencoder, images: Tensor) -> float:
