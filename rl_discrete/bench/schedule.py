@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
+from rl_discrete.bench.orphan import SAVE_SECONDS
 from rl_discrete.bench.worker import Task, run_task
 from rl_discrete.runs.errors import Interrupted, RunError, UsageError
 from rl_discrete.runs.progress import Progress
 from rl_discrete.runs.signals import StopSignal
 
-STOP_SECONDS = 4.0
 _POLL_SECONDS = 0.2
 _SHARES = {"reference": (0.0, 1.0), "autoencoder": (0.0, 0.5), "prior": (0.5, 0.9), "evaluation": (0.9, 1.0)}
 """Rough begin and end of each stage in a task's bar."""
@@ -55,7 +58,7 @@ def run_tasks(tasks: Sequence[Task], workers: int, progress: Progress, stop: Sto
             progress.update(overall, round(100.0 * share), f"{done} of {len(tasks)} tasks done")
             wait([worker.connection for worker in running], timeout=_POLL_SECONDS)
             for worker in list(running):
-                _receive(worker, progress)
+                _receive(worker, progress, stop)
                 if worker.ended:
                     running.remove(worker)
                     done += 1
@@ -72,12 +75,24 @@ def _start(task: Task, progress: Progress) -> _Worker:
     context = multiprocessing.get_context("spawn")
     parent, child = context.Pipe(duplex=False)
     process = context.Process(target=run_task, args=(task, child), name=task.name, daemon=True)
-    process.start()
+    with _interrupts_blocked():
+        process.start()
     child.close()
     return _Worker(task, process, parent, progress.add(task.name, 100.0))
 
 
-def _receive(worker: _Worker, progress: Progress) -> None:
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """A process started inside never sees Ctrl-C, not even before it has a process group of its own."""
+    resource_tracker.ensure_running()  # it would be started with the first process, and set the mask as it likes
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _receive(worker: _Worker, progress: Progress, stop: StopSignal) -> None:
     """Takes every message that waits; raises what the task failed with."""
     try:
         while worker.connection.poll():
@@ -101,6 +116,9 @@ def _receive(worker: _Worker, progress: Progress) -> None:
     except EOFError:
         worker.process.join()
         code = worker.process.exitcode
+        stop.raise_if_requested()
+        if code == -signal.SIGTERM:  # asked to stop before it could listen
+            raise Interrupted(signal.SIGTERM) from None
         raise RunError(
             f"{worker.task.name}: its process ended with code {code}; if memory ran out, use --workers 1, then "
             "continue with --resume"
@@ -111,13 +129,15 @@ def _stop(running: Sequence[_Worker]) -> None:
     """Asks the workers to save and leave; ends those that take too long."""
     for worker in running:
         worker.process.terminate()
-    deadline = time.monotonic() + STOP_SECONDS
-    for worker in running:
-        worker.process.join(max(0.0, deadline - time.monotonic()))
-        if worker.process.is_alive():
+    deadline = time.monotonic() + SAVE_SECONDS
+    try:
+        for worker in running:
+            worker.process.join(max(0.0, deadline - time.monotonic()))
+    finally:  # a second Ctrl-C waits for nobody, and leaves nobody behind
+        for worker in running:
             worker.process.kill()
             worker.process.join()
-        worker.connection.close()
+            worker.connection.close()
 
 
 def _resident_bytes(pid: int | None) -> int:

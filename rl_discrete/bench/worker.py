@@ -6,15 +6,19 @@ hundred rows are too small to share (measured in docs/results/mnist.md).
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from rl_discrete.bench.config import MnistBenchConfig, Row
+from rl_discrete.bench.orphan import hold, leave_with_parent
+from rl_discrete.runs.durable import sweep
 from rl_discrete.runs.errors import Interrupted, RunError, UsageError
 
 REFERENCE_JSON, REFERENCE_ARRAYS = "reference.json", "reference.npz"
@@ -40,8 +44,14 @@ class Task:
 
     @property
     def finished(self) -> bool:
-        """Whether its result is complete: the last file that it writes is there."""
-        return (self.folder / (REFERENCE_JSON if self.row is None else ROW_JSON)).is_file()
+        """Whether its result is complete, and was measured on as many samples as are wanted now."""
+        if self.row is None:
+            return (self.folder / REFERENCE_JSON).is_file()
+        try:
+            measured = json.loads((self.folder / ROW_JSON).read_bytes())
+        except (FileNotFoundError, ValueError):  # not there yet, or altered: measured again
+            return False
+        return isinstance(measured, dict) and measured.get("num_samples") == self.config.num_samples
 
     @property
     def cost(self) -> float:
@@ -50,29 +60,26 @@ class Task:
 
 
 class _Channel:
-    """The worker's end of the pipe: progress out, and a stop when the parent is gone."""
+    """The worker's end of the pipe. Nothing is said to a parent that is gone."""
 
     def __init__(self, connection: Connection) -> None:
-        self._connection, self._parent, self._last = connection, os.getppid(), 0.0
+        self._connection, self._last = connection, 0.0
 
     def report(self, stage: str, done: int, total: int, note: str) -> None:
         now = time.monotonic()
         if now - self._last >= _BEAT_SECONDS or done >= total:
             self._last = now
-            if os.getppid() != self._parent:
-                raise RunError("the process that started this row is gone")
             self.send("progress", stage, done, total, note)
 
     def send(self, *message: object) -> None:
-        try:
+        with suppress(BrokenPipeError, ConnectionResetError):
             self._connection.send(message)
-        except (BrokenPipeError, ConnectionResetError):
-            raise RunError("the process that started this row is gone") from None
 
 
 def run_task(task: Task, connection: Connection) -> None:
     """Entry point of the process. The last message is ("done",), ("failed", kind, text) or ("stopped", signum)."""
     os.setpgid(0, 0)  # Ctrl-C on a terminal goes to the parent alone, which asks every worker to stop, once
+    leave_with_parent()
     import torch
 
     torch.set_num_threads(1)
@@ -80,10 +87,12 @@ def run_task(task: Task, connection: Connection) -> None:
     channel = _Channel(connection)
     try:
         make_folder(task.folder)
-        if task.row is None:
-            _score_reference(task, channel)
-        else:
-            _run_row(task, task.row, channel)
+        with hold(task.folder):
+            sweep(task.folder)
+            if task.row is None:
+                _score_reference(task, channel)
+            else:
+                _run_row(task, task.row, channel)
     except (UsageError, RunError) as error:
         channel.send("failed", type(error).__name__, str(error))
     except Interrupted as stopped:
@@ -99,14 +108,20 @@ def _score_reference(task: Task, channel: _Channel) -> None:
     from rl_discrete.bench.evaluation import evaluate_reference
     from rl_discrete.bench.judge import load_judge
     from rl_discrete.data.mnist import load_images
+    from rl_discrete.runs.config import to_mapping
     from rl_discrete.runs.durable import write_json
     from rl_discrete.runs.signals import StopSignal
 
-    with StopSignal() as stop:
+    with StopSignal(patient=True) as stop:
         channel.report("reference", 0, 1, "scoring real images")
         data = load_images(task.config.data_dir)
         figures, features = evaluate_reference(load_judge(torch.device(task.device)), data)
-        figures["data"] = {"name": data.name, "images": len(data.train_images), "test": len(data.test_images)}
+        figures["data"] = {
+            "name": data.name,
+            "folder": to_mapping(task.config)["data_dir"],
+            "images": len(data.train_images),
+            "test": len(data.test_images),
+        }
         stop.raise_if_requested()
     save_arrays(task.folder / REFERENCE_ARRAYS, {"features": features.cpu().numpy().astype(np.float32)})
     write_json(task.folder / REFERENCE_JSON, figures)
@@ -124,7 +139,7 @@ def _run_row(task: Task, row: Row, channel: _Channel) -> None:
     from rl_discrete.runs.signals import StopSignal
 
     job = RowJob(row, task.seed, task.config, task.folder)
-    with StopSignal() as stop:
+    with StopSignal(patient=True) as stop:
 
         def beat(done: int, total: int, note: str) -> None:
             stop.raise_if_requested()
@@ -145,7 +160,7 @@ def _run_row(task: Task, row: Row, channel: _Channel) -> None:
     figures["parameters"] = trained.num_parameters
     figures["peak_memory_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     save_arrays(task.folder / ROW_ARRAYS, pictures)
-    write_json(task.folder / ROW_JSON, {"job": job.settings(), **figures})
+    write_json(task.folder / ROW_JSON, {"job": job.settings(), "num_samples": job.config.num_samples, **figures})
 
 
 def make_folder(path: Path) -> None:
