@@ -31,6 +31,9 @@ from rl_discrete.runs.signals import StopSignal
 if TYPE_CHECKING:
     from rl_discrete.bench.job import TrainedRow
 
+MIN_IMAGES = 100
+"""Fewest training and test images that a data set may hold: ten splits of ten for the Inception score."""
+
 
 def run_mnist_bench(config: MnistBenchConfig, *, profile: str, preset: str, command: str) -> Path:
     """Runs the benchmark and returns its run folder.
@@ -42,7 +45,7 @@ def run_mnist_bench(config: MnistBenchConfig, *, profile: str, preset: str, comm
         command: the command line, for the report.
 
     Raises:
-        UsageError: rows, sizes, device or folders that cannot work.
+        UsageError: rows, sizes, device, data or folders that cannot work; nothing was written.
         RunError: a fault found later; every row keeps its checkpoints.
         Interrupted: a signal came; checkpoints were saved.
     """
@@ -61,29 +64,31 @@ def run_mnist_bench(config: MnistBenchConfig, *, profile: str, preset: str, comm
             seed=config.seeds[0],
             config=described,
             resume=config.resume,
+            examine=lambda folder: _check_begun(_tasks(config, folder, device)),
         ) as folder,
         Progress() as progress,
     ):
         tasks = _tasks(config, folder.path, device)
         progress.log(f"{len(tasks)} tasks on {device}, {workers} at a time, in {folder.path}")
         peak = run_tasks(tasks, workers, progress, stop)
-        result = _collect(config, folder.path, tasks)
-        result |= {
-            "command": command,
-            "profile": profile,
-            "preset": preset,
-            "machine": {
-                "cpu": _cpu_name(),
-                "cores": os.cpu_count(),
-                "workers": workers,
-                "threads_per_worker": 1,
-                "device": device,
-            },
-            "resumed": folder.resumed,
-            "seconds_total": time.monotonic() - begin,
-            "peak_memory_bytes": max(peak, *(max(row["peak_memory_bytes"]["values"]) for row in result["rows"])),
-        }
-        _write_outputs(folder, result, config)
+        with stop.at_once():
+            result = _collect(config, folder.path, tasks)
+            result |= {
+                "command": command,
+                "profile": profile,
+                "preset": preset,
+                "machine": {
+                    "cpu": _cpu_name(),
+                    "cores": os.cpu_count(),
+                    "workers": workers,
+                    "threads_per_worker": 1,
+                    "device": device,
+                },
+                "resumed": folder.resumed,
+                "seconds_total": time.monotonic() - begin,
+                "peak_memory_bytes": max(peak, *(max(row["peak_memory_bytes"]["values"]) for row in result["rows"])),
+            }
+            _write_outputs(folder, result, config)
     return folder.path
 
 
@@ -126,10 +131,32 @@ def _check(config: MnistBenchConfig) -> None:
         raise UsageError(f"workers must be >= 0, got {config.workers}")
     if config.curve_epochs < 1:
         raise UsageError(f"curve_epochs must be >= 1, got {config.curve_epochs}")
+    if not config.checkpoint_seconds >= 0.0:
+        raise UsageError(f"checkpoint_seconds must be >= 0, got {config.checkpoint_seconds}")
     from rl_discrete.bench.job import rehearse
+    from rl_discrete.data.mnist import load_images
 
     for row in _rows(config):
         rehearse(row, config)
+    if config.data_dir is not None:
+        data = load_images(config.data_dir)
+        least = min(len(data.train_images), len(data.test_images))
+        if least < MIN_IMAGES:
+            raise UsageError(f"{config.data_dir} must hold >= {MIN_IMAGES} training and test images each, got {least}")
+
+
+def _check_begun(tasks: Sequence[Task]) -> None:
+    """Raises UsageError if a row was begun, or real images were scored, with settings that have changed since."""
+    from rl_discrete.bench.job import RowJob, check_begun
+
+    for task in tasks:
+        if task.row is not None:
+            check_begun(RowJob(task.row, task.seed, task.config, task.folder))
+        elif task.finished:
+            begun = _read_json(task.folder / REFERENCE_JSON)["data"].get("folder")
+            given = to_mapping(task.config)["data_dir"]
+            if begun != given:
+                raise UsageError(f"{task.folder} was begun with data_dir {begun}, not {given}: choose another --out")
 
 
 def _device(name: str) -> str:
@@ -241,8 +268,8 @@ def _log_rows(folder: Path, result: dict[str, Any], pictures: dict[str, dict[str
 
 def _sheet(images: Any) -> Any:
     """uint8 (64, 28, 28) as one picture (8 * 28, 8 * 28)."""
-    rows, height, width = 8, *images.shape[1:]
-    return images[:64].reshape(rows, -1, height, width).transpose(0, 2, 1, 3).reshape(rows * height, -1)
+    _, height, width = images.shape
+    return images[:64].reshape(8, -1, height, width).transpose(0, 2, 1, 3).reshape(8 * height, -1)
 
 
 def _read_json(path: Path) -> dict[str, Any]:
