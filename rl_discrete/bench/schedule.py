@@ -20,6 +20,7 @@ from rl_discrete.runs.progress import Progress
 from rl_discrete.runs.signals import StopSignal
 
 _POLL_SECONDS = 0.2
+_MEMORY_SECONDS = 1.0
 _SHARES = {"reference": (0.0, 1.0), "autoencoder": (0.0, 0.5), "prior": (0.5, 0.9), "evaluation": (0.9, 1.0)}
 """Rough begin and end of each stage in a task's bar."""
 
@@ -39,7 +40,8 @@ def run_tasks(tasks: Sequence[Task], workers: int, progress: Progress, stop: Sto
     """Runs every task that is not finished, longest first, at most `workers` at a time.
 
     Returns:
-        The largest sum of the workers' resident memory seen, in bytes (pages that they share count in each).
+        The largest memory of this process and its workers together that was seen, in bytes; a page that several of
+        them share counts once.
 
     Raises:
         Interrupted: a signal came; every worker saved a checkpoint or was ended after a few seconds.
@@ -49,7 +51,7 @@ def run_tasks(tasks: Sequence[Task], workers: int, progress: Progress, stop: Sto
     overall = progress.add("all", 100.0)
     done = len(tasks) - len(pending)
     running: list[_Worker] = []
-    peak = 0
+    peak, measured_at = 0, 0.0
     try:
         while pending or running:
             while pending and len(running) < workers:
@@ -62,7 +64,9 @@ def run_tasks(tasks: Sequence[Task], workers: int, progress: Progress, stop: Sto
                 if worker.ended:
                     running.remove(worker)
                     done += 1
-            peak = max(peak, sum(_resident_bytes(worker.process.pid) for worker in running))
+            if time.monotonic() - measured_at >= _MEMORY_SECONDS:
+                measured_at = time.monotonic()
+                peak = max(peak, sum(map(_memory, [os.getpid(), *(worker.process.pid for worker in running)])))
             stop.raise_if_requested()
     finally:
         _stop(running)
@@ -140,9 +144,10 @@ def _stop(running: Sequence[_Worker]) -> None:
             worker.connection.close()
 
 
-def _resident_bytes(pid: int | None) -> int:
+def _memory(pid: int | None) -> int:
+    """Proportional set size of a process, in bytes: a page shared by n processes counts for one n-th."""
     try:
-        with open(f"/proc/{pid}/statm", encoding="ascii") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, IndexError, ValueError):  # it ended, or the system has no /proc
+        with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
+            return sum(int(line.split()[1]) * 1024 for line in file if line.startswith("Pss:"))
+    except (OSError, IndexError, ValueError):  # it ended, or the system has no such file
         return 0
