@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from rl_discrete.latents.config import (
+    AugmentationConfig,
     FitConfig,
     GumbelSoftmaxConfig,
     LSTMPriorConfig,
@@ -66,6 +67,10 @@ class MnistBenchConfig:
     prior: LSTMPriorConfig = field(default_factory=LSTMPriorConfig)
     prior_training: FitConfig = field(default_factory=FitConfig)
     """How the LSTM priors are fitted."""
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    """Distorted images for the autoencoders."""
+    prior_augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    """Codes of distorted images for the priors."""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rl_discrete.bench.augmentation import augmented_codes, augmented_images, check_augmentation
 from rl_discrete.bench.config import AutoencoderConfig, MnistBenchConfig, Row, num_validation
 from rl_discrete.data.mnist import ImageDataset, split
 from rl_discrete.latents.autoencoder import DiscreteAutoencoder, bernoulli_nats, build_bottleneck
@@ -29,6 +30,9 @@ from rl_discrete.runs.signals import StopSignal
 
 STEPS_AT_A_TIME = 10
 AUTOENCODER, PRIOR, MODELS = "autoencoder", "prior", "models"  # parts of a checkpoint, the first two also stages
+
+_DECISIVE = ("autoencoder", "training", "augmentation", "prior", "prior_training", "prior_augmentation", "data_dir")
+"""The settings that a row's weights depend on, beside its name and its seed."""
 
 Report = Callable[[str, int, int, str], None]
 """Called with stage, units done, units in all and a note, several times a second."""
@@ -50,7 +54,7 @@ class RowJob:
     def settings(self) -> dict[str, Any]:
         """Every setting that its weights depend on, in plain values."""
         config = to_mapping(self.config)
-        kept = {key: config[key] for key in ("autoencoder", "training", "prior", "prior_training", "data_dir")}
+        kept = {key: config[key] for key in _DECISIVE}
         return {"row": self.row.name, "seed": self.seed, **kept}
 
 
@@ -105,6 +109,8 @@ def rehearse(row: Row, config: MnistBenchConfig) -> None:
         build_models(row, config.autoencoder, config.prior)
     for training in (config.training, config.prior_training):
         check_fit(training, num_examples=1)
+    for augmentation in (config.augmentation, config.prior_augmentation):
+        check_augmentation(augmentation)
 
 
 def check_begun(job: RowJob) -> None:
@@ -131,6 +137,7 @@ class _Training:
             config.autoencoder.network,
             config.training,
             derive_seed(job.seed, AUTOENCODER),
+            augmented_images(images, config.augmentation),
         )
         self.prior: Fit[LSTMPrior] | None = None
         self.codes: Tensor | None = None
@@ -149,7 +156,14 @@ class _Training:
         self.autoencoder.close()
         self.codes = encode(self.autoencoder.model, self.images)
         config, seed = self.job.config, derive_seed(self.job.seed, PRIOR)
-        self.prior = begin_prior(self.codes, self.job.row.num_categories, config.prior, config.prior_training, seed)
+        self.prior = begin_prior(
+            self.codes,
+            self.job.row.num_categories,
+            config.prior,
+            config.prior_training,
+            seed,
+            draw=augmented_codes(self.images, self.codes, self.autoencoder.model, config.prior_augmentation),
+        )
         return self.prior
 
     def save(self, trained: TrainedRow | None = None) -> None:

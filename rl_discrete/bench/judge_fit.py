@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rl_discrete.bench.distortion import distort
 from rl_discrete.bench.judge import Judge
 from rl_discrete.bench.judge_config import JudgeConfig
+from rl_discrete.data.distortion import distort
 from rl_discrete.runs.errors import RunError
 from rl_discrete.runs.seeding import derive_seed, make_generator
 

@@ -23,9 +23,7 @@ import numpy.typing as npt
 
 from rl_discrete.runs.errors import RunError
 
-MAX_BYTES = (
-    1 << 32
-)  # a data set lives in memory: more than 4 GiB in one file is a damaged header, or too much
+MAX_BYTES = 1 << 32  # a data set lives in memory: more than 4 GiB in one file is a damaged header, or too much
 _BLOCK = 1 << 20
 _GZIP_MAGIC = b"\x1f\x8b"
 _TYPES: dict[int, np.dtype[Any]] = {
@@ -63,9 +61,7 @@ def read_idx(path: Traversable, num_dimensions: int, md5: str | None = None) -> 
     except (gzip.BadGzipFile, zlib.error) as error:
         raise RunError(f"{path}: the gzip data is corrupt ({error}); {_REMEDY}") from error
     except OSError as error:
-        raise RunError(
-            f"{path}: cannot be read ({error.strerror or error}); check the file and its rights"
-        ) from error
+        raise RunError(f"{path}: cannot be read ({error.strerror or error}); check the file and its rights") from error
 
 
 def _read_stream(
@@ -87,8 +83,7 @@ def _read_stream(
         )
     if stream.read(1):  # at the end of a gzip stream this also checks its length and CRC
         raise RunError(
-            f"{path}: wrong element count, more data follows the {shape} elements that the header promises; "
-            f"{_REMEDY}"
+            f"{path}: wrong element count, more data follows the {shape} elements that the header promises; {_REMEDY}"
         )
     if md5 is not None:
         digest = hashlib.md5(header, usedforsecurity=False)
@@ -99,9 +94,7 @@ def _read_stream(
     return np.frombuffer(payload, dtype).reshape(shape).astype(dtype.newbyteorder("="), copy=False)
 
 
-def _parse_header(
-    header: bytes, path: Traversable, num_dimensions: int
-) -> tuple[np.dtype[Any], tuple[int, ...]]:
+def _parse_header(header: bytes, path: Traversable, num_dimensions: int) -> tuple[np.dtype[Any], tuple[int, ...]]:
     magic = header[:4]
     if len(magic) < 4:
         raise RunError(f"{path}: truncated, {len(magic)} bytes are no IDX header; {_REMEDY}")

@@ -72,8 +72,7 @@ def load_images(data_dir: Path | None = None) -> ImageDataset:
     if not folder.is_dir():
         fault = "is not a folder" if folder.exists() else "does not exist"
         raise UsageError(
-            f"data folder {folder} {fault}; name a folder that holds {_expected_names()}, or leave it out "
-            "for MNIST"
+            f"data folder {folder} {fault}; name a folder that holds {_expected_names()}, or leave it out for MNIST"
         )
     return _load_folder(folder, folder.name, {})
 
@@ -136,9 +135,7 @@ def validate_images(images: Tensor | npt.NDArray[Any]) -> Tensor:
 
 def _load_folder(folder: Traversable, name: str, md5: dict[str, str]) -> ImageDataset:
     paths = {stem: _find(folder, stem) for stem in FILE_MD5}
-    arrays = {
-        stem: read_idx(path, 3 if "images" in stem else 1, md5.get(stem)) for stem, path in paths.items()
-    }
+    arrays = {stem: read_idx(path, 3 if "images" in stem else 1, md5.get(stem)) for stem, path in paths.items()}
     tensors: list[Tensor] = []
     for part in ("train", "t10k"):
         image_stem, label_stem = f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte"
@@ -178,9 +175,7 @@ def _as_images(array: npt.NDArray[Any], path: Traversable) -> Tensor:
 
 def _as_labels(array: npt.NDArray[Any], path: Traversable) -> Tensor:
     if not np.issubdtype(array.dtype, np.integer):
-        raise RunError(
-            f"{path}: labels must be integers, got {array.dtype}; fetch the file again from its source"
-        )
+        raise RunError(f"{path}: labels must be integers, got {array.dtype}; fetch the file again from its source")
     bad = np.flatnonzero((array < 0) | (array >= NUM_CLASSES))
     if len(bad) > 0:
         raise RunError(

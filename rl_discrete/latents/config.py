@@ -81,6 +81,18 @@ class FitConfig:
 
 
 @dataclass(frozen=True)
+class AugmentationConfig:
+    """Training on distorted copies of the images, against overfitting; the last part sees the images as they are."""
+
+    strength: float = 0.0
+    """Amount of rotation, scale, shear, shift and bending; 1 is what the judge is trained with, 0 none."""
+    share: float = 0.5
+    """Share of each batch that is distorted, in [0, 1]."""
+    until: float = 0.7
+    """Share of the training, in [0, 1], after which nothing is distorted."""
+
+
+@dataclass(frozen=True)
 class LSTMPriorConfig:
     """LSTM over chunks of latents."""
 

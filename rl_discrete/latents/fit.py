@@ -86,6 +86,11 @@ class Fit(Generic[Model]):
         """Passes over the data made so far."""
         return self.step / self.steps_per_epoch
 
+    @property
+    def progress(self) -> float:
+        """Share of the training before the next step, in [0, 1]; exactly 1 at the last step."""
+        return min(1.0, self.step / max(1, self.total_steps - 1))
+
     def advance(self, max_steps: int) -> float:
         """Makes up to `max_steps` steps and returns their mean loss, nats per example.
 

@@ -19,6 +19,8 @@ from rl_discrete.runs.errors import RunError, UsageError
 from rl_discrete.runs.seeding import derive_seed
 
 Module = TypeVar("Module", bound=nn.Module)
+Draw = Callable[[Tensor, float, torch.Generator], Tensor]
+"""Training data of a batch of indices int64 (B,) at a progress in [0, 1], with randomness from the generator."""
 
 
 def begin_autoencoder(
@@ -27,6 +29,7 @@ def begin_autoencoder(
     network: NetworkConfig | None = None,
     training: FitConfig | None = None,
     seed: int = 0,
+    draw: Draw | None = None,
 ) -> Fit[DiscreteAutoencoder]:
     """A fit of a fresh autoencoder to images, not yet advanced.
 
@@ -49,9 +52,11 @@ def begin_autoencoder(
     ).to(images.device)
 
     def objective(indices: Tensor, generator: torch.Generator) -> Tensor:
-        return model.loss(images[indices], generator)
+        batch = images[indices] if draw is None else draw(indices, fit.progress, generator)
+        return model.loss(batch, generator)
 
-    return Fit(model, objective, len(images), training or FitConfig(), seed, model.bottleneck.anneal)
+    fit = Fit(model, objective, len(images), training or FitConfig(), seed, model.bottleneck.anneal)
+    return fit
 
 
 def fit_autoencoder(
@@ -82,6 +87,7 @@ def begin_prior(
     training: FitConfig | None = None,
     seed: int = 0,
     context: Tensor | None = None,
+    draw: Draw | None = None,
 ) -> Fit[LSTMPrior]:
     """A fit of a fresh LSTM prior to codes, not yet advanced.
 
@@ -92,6 +98,7 @@ def begin_prior(
         training: how to fit.
         seed: of weights, order and dropout.
         context: float32 (N, context_dim), one row per code, for a conditional prior.
+        draw: codes to train on in place of `codes[indices]`, for example those of distorted images.
 
     Raises:
         UsageError: no codes, codes outside their range, a context of another length, or settings outside theirs.
@@ -106,9 +113,11 @@ def begin_prior(
 
     def objective(indices: Tensor, generator: torch.Generator) -> Tensor:
         given = None if context is None else context[indices]
-        return prior.loss(codes[indices], given, generator)
+        batch = codes[indices] if draw is None else draw(indices, fit.progress, generator)
+        return prior.loss(batch, given, generator)
 
-    return Fit(prior, objective, len(codes), training or FitConfig(), seed)
+    fit = Fit(prior, objective, len(codes), training or FitConfig(), seed)
+    return fit
 
 
 def fit_prior(

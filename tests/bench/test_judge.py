@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from rl_discrete.bench.calibration import expected_calibration_error, fit_temperature, negative_log_likelihood
-from rl_discrete.bench.distortion import distort
 from rl_discrete.bench.judge import (
     CARD_NAME,
     WEIGHTS_NAME,
@@ -24,6 +23,7 @@ from rl_discrete.bench.judge_card import card_text, command, fold_temperature
 from rl_discrete.bench.judge_config import JudgeConfig
 from rl_discrete.bench.judge_fit import JudgeFit, new_judge
 from rl_discrete.bench.judge_training import train_judge
+from rl_discrete.data.distortion import distort
 from rl_discrete.data.mnist import ImageDataset, load_images, split
 from rl_discrete.runs.errors import Interrupted, RunError, UsageError
 
