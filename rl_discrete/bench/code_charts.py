@@ -48,7 +48,10 @@ def rate_distortion_chart(result: Mapping[str, Any]) -> Figure | None:
 def _diagonals(axes: Axes, floor: float | None) -> None:
     """Lines on which code length and BCE have the same sum, labelled at the right edge."""
     (_, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
-    for total in range(10 * math.ceil(bottom / 10), math.ceil(top + right), 10):
+    step = 10
+    while (top + right - bottom) / step > 60:  # a prior gone wrong can be at any distance
+        step *= 10
+    for total in range(step * math.ceil(bottom / step), math.ceil(top + right), step):
         axes.plot(
             [0, right],
             [total, total - right],
