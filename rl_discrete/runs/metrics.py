@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -43,6 +44,7 @@ class MetricLog:
         from torch.utils.tensorboard import SummaryWriter  # slow, and of use only to a run that logs
 
         self._path = folder / "metrics.jsonl"
+        self._previous_hook, self._hook = threading.excepthook, self._pass_over
         with durable.disk_errors(self._path):
             folder.mkdir(parents=True, exist_ok=True)
             durable.sweep(folder)
@@ -51,6 +53,7 @@ class MetricLog:
             if resume_step is None and (folder / "tensorboard").exists():
                 shutil.rmtree(folder / "tensorboard")
             purge = None if resume_step is None else resume_step + 1
+            threading.excepthook = self._hook
             self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=purge)
 
     def scalars(self, step: int, values: Mapping[str, SupportsFloat]) -> None:
@@ -107,6 +110,13 @@ class MetricLog:
                 self._board.close()
             finally:
                 self._file.close()
+                if threading.excepthook is self._hook:
+                    threading.excepthook = self._previous_hook
+
+    def _pass_over(self, fault: threading.ExceptHookArgs) -> None:
+        """TensorBoard's writing thread dies of a full disk with a traceback; the next call here raises that error."""
+        if not (isinstance(fault.exc_value, OSError) and type(fault.thread).__name__ == "_AsyncWriterThread"):
+            self._previous_hook(fault)
 
     def __enter__(self) -> MetricLog:
         return self
