@@ -47,23 +47,24 @@ def run_tasks(tasks: Sequence[Task], workers: int, progress: Progress, stop: Sto
         Interrupted: a signal came; every worker saved a checkpoint or was ended after a few seconds.
         UsageError, RunError: a task failed; the others were stopped, with checkpoints.
     """
-    pending = sorted((task for task in tasks if not task.finished), key=lambda task: -task.cost)
+    done = [task for task in tasks if task.finished]
+    pending = sorted((task for task in tasks if task not in done), key=lambda task: -task.cost)
     overall = progress.add("all", 100.0)
-    done = len(tasks) - len(pending)
+    weight = sum(task.weight for task in tasks)
     running: list[_Worker] = []
     peak, measured_at = 0, 0.0
     try:
         while pending or running:
             while pending and len(running) < workers:
                 running.append(_start(pending.pop(0), progress))
-            share = (done + sum(worker.share for worker in running)) / len(tasks)
-            progress.update(overall, round(100.0 * share), f"{done} of {len(tasks)} tasks done")
+            reached = sum(task.weight for task in done) + sum(w.share * w.task.weight for w in running)
+            progress.update(overall, round(100.0 * reached / weight), f"{len(done)} of {len(tasks)} tasks done")
             wait([worker.connection for worker in running], timeout=_POLL_SECONDS)
             for worker in list(running):
                 _receive(worker, progress, stop)
                 if worker.ended:
                     running.remove(worker)
-                    done += 1
+                    done.append(worker.task)
             if time.monotonic() - measured_at >= _MEMORY_SECONDS:
                 measured_at = time.monotonic()
                 peak = max(peak, sum(map(_memory, [os.getpid(), *(worker.process.pid for worker in running)])))

@@ -58,6 +58,11 @@ class Task:
         """Rough training time in arbitrary units: longest first keeps every core busy to the end."""
         return float("inf") if self.row is None else self.row.num_latents * self.row.num_categories
 
+    @property
+    def weight(self) -> float:
+        """Rough share of the whole command's work, in arbitrary units: fitting is most of a row, whatever its size."""
+        return 0.05 if self.row is None else 1.0
+
 
 class _Channel:
     """The worker's end of the pipe. Nothing is said to a parent that is gone."""
