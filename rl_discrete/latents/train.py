@@ -39,6 +39,7 @@ def begin_autoencoder(
         network: encoder and decoder.
         training: how to fit.
         seed: of weights, order and noise.
+        draw: images to train on in place of `images[indices]`, for example distorted ones.
 
     Raises:
         UsageError: no images, pixels outside [0, 1], or settings outside their ranges.

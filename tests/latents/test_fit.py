@@ -57,7 +57,19 @@ def prior(training: FitConfig, context_dim: int = 0) -> AnyFit:
     return begin_prior(codes, 3, LSTMPriorConfig(chunk=2, hidden=8, embedding=4, dropout=0.3), training, 3, context)
 
 
+def drawn(training: FitConfig) -> Fit[DiscreteAutoencoder]:
+    """An autoencoder on images to which noise from the generator is added, less and less."""
+    images = torch.rand(50, 4, 4, generator=generator())
+
+    def draw(indices: Tensor, progress: float, noise: torch.Generator) -> Tensor:
+        batch = images[indices]
+        return (batch + (1.0 - progress) * torch.rand(batch.shape, generator=noise)).clamp(0.0, 1.0)
+
+    return begin_autoencoder(images, ish, NetworkConfig(hidden=(12,), residual_layers=1), training, 3, draw)
+
+
 FITS: dict[str, Callable[[], AnyFit]] = {
+    "ish-drawn": lambda: drawn(AVERAGED),
     "gs": lambda: autoencoder(gs(), AVERAGED),
     "gs-rao": lambda: autoencoder(gs(estimator="gumbel_rao"), SHORT),
     "ish": lambda: autoencoder(ish, AVERAGED),
@@ -227,6 +239,26 @@ def test_progress_starts_at_0_and_the_last_step_sees_1() -> None:
     one: list[float] = []
     line(FitConfig(epochs=1, batch_size=50), anneal=one.append).advance(9)
     assert one == [0.0]
+
+
+def test_drawn_data_take_the_place_of_stored_ones() -> None:
+    codes = torch.randint(3, (50, 5), generator=generator())
+    batches: list[Tensor] = []
+    progress: list[float] = []
+
+    def draw(indices: Tensor, now: float, _: torch.Generator) -> Tensor:
+        batches.append(indices)
+        progress.append(now)
+        return torch.full((len(indices), 5), 2)
+
+    fit = begin_prior(codes, 3, LSTMPriorConfig(hidden=8, embedding=4), replace(SHORT, epochs=20), draw=draw)
+    fit.advance(1000)
+    assert len(batches) == fit.total_steps
+    assert all(len(batch.unique()) == 8 for batch in batches)
+    assert progress == pytest.approx([step / (fit.total_steps - 1) for step in range(fit.total_steps)])
+    assert progress[-1] == fit.progress == 1.0
+    with fit.evaluation() as prior:
+        assert (prior.sample(100, generator=generator()) == 2).all(1).double().mean() > 0.9
 
 
 def test_the_last_step_trains_at_the_end_of_every_schedule() -> None:
