@@ -78,7 +78,11 @@ def fit_autoencoder(
 @torch.no_grad()
 def encode(autoencoder: DiscreteAutoencoder, images: Tensor, batch: int = 1000) -> Tensor:
     """Codes int64 (N, L) of many images, in evaluation mode, batch by batch."""
-    return torch.cat([autoencoder.encode(part) for part in images.split(batch)])
+    num_latents = autoencoder.bottleneck.num_latents
+    codes = torch.empty((len(images), num_latents), dtype=torch.int64, device=images.device)
+    for start in range(0, len(images), batch):  # filled in place: a list of parts would hold everything twice
+        codes[start : start + batch] = autoencoder.encode(images[start : start + batch])
+    return codes
 
 
 def begin_prior(
