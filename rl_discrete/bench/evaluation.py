@@ -110,7 +110,7 @@ def evaluate_row(
     for done, (name, prior) in enumerate(priors.items(), start=1):
         beat(done, len(parts), f"samples of the {name} prior")
         noise = make_generator(job.seed, "samples", name, device=images.device)
-        samples = _decode(model, prior.sample(job.config.num_samples, generator=noise))
+        samples = _decode(model, _sample(prior, job.config.num_samples, noise))
         length = _code_length(prior, codes)
         figures["priors"][name] = {
             "code_length": length,
@@ -150,9 +150,19 @@ def _code_length(prior: Prior, codes: Tensor) -> float:
     return -float(torch.cat([prior.log_prob(part) for part in codes.split(_BATCH)]).double().mean())
 
 
+def _sample(prior: Prior, num_samples: int, generator: torch.Generator) -> Tensor:
+    """Codes (num_samples, L), a few at a time: 10,000 at once would take 100 MB of logits."""
+    sizes = [min(_BATCH, num_samples - start) for start in range(0, num_samples, _BATCH)]
+    return torch.cat([prior.sample(size, generator=generator) for size in sizes])
+
+
 @torch.no_grad()
 def _decode(model: DiscreteAutoencoder, codes: Tensor) -> Tensor:
-    return torch.cat([model.decode(part) for part in codes.split(_BATCH)])
+    """Pixel probabilities (N, 28, 28), filled in place: a list of parts would hold everything twice."""
+    images = torch.empty((len(codes), *model.image_shape), device=codes.device)
+    for start in range(0, len(codes), _BATCH):
+        images[start : start + _BATCH] = model.decode(codes[start : start + _BATCH])
+    return images
 
 
 def _bytes(images: Tensor) -> NDArray[np.uint8]:

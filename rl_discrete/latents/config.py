@@ -21,9 +21,11 @@ class GumbelSoftmaxConfig:
     anneal_until: float = 0.9
     """Share of the training, in (0, 1], over which the temperature falls geometrically."""
     beta: float = 0.1
-    """Weight of the KL divergence to the uniform distribution, >= 0."""
-    beta_warmup: float = 0.0
-    """Share of the training, in [0, 1], over which the weight rises linearly from 0."""
+    """Weight of the KL divergence to the uniform distribution, >= 0, from `beta_until` on."""
+    beta_start: float = 0.0
+    """The weight at the start of training, >= 0: below `beta` a warm-up, above it a pull to even use of the codes."""
+    beta_until: float = 0.0
+    """Share of the training, in [0, 1], over which the weight moves linearly from `beta_start` to `beta`."""
     free_nats: float = 0.0
     """KL per latent, in nats, that costs nothing, >= 0."""
     uniform_mix: float = 0.0

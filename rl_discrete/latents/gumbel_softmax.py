@@ -49,13 +49,13 @@ class GumbelSoftmax(Bottleneck):
         self.anneal(0.0)
 
     def anneal(self, progress: float) -> None:
-        """Temperature start * (end / start) ** (progress / anneal_until), exactly `end` from there on; beta ramp."""
+        """Temperature start * (end / start) ** (progress / anneal_until), exactly `end` from there on; beta from `beta_start` to `beta`."""
         config = self.config
         share = min(progress / config.anneal_until, 1.0)
         ratio = config.temperature_end / config.temperature_start
         self.temperature = config.temperature_end if share >= 1.0 else config.temperature_start * ratio**share
-        warm = min(progress / config.beta_warmup, 1.0) if config.beta_warmup > 0.0 else 1.0
-        self.beta = config.beta * warm
+        moved = min(progress / config.beta_until, 1.0) if config.beta_until > 0.0 else 1.0
+        self.beta = config.beta_start + (config.beta - config.beta_start) * moved if moved < 1.0 else config.beta
 
     def log_probabilities(self, logits: Tensor) -> Tensor:
         """Posterior log-probabilities, float32 (B, L, K), in nats, with the uniform mix."""
@@ -131,10 +131,12 @@ def _check(config: GumbelSoftmaxConfig) -> None:
             raise UsageError(f"{name} must be > 0, got {value}")
     if not 0.0 < config.anneal_until <= 1.0:
         raise UsageError(f"anneal_until must be in (0, 1], got {config.anneal_until}")
-    if not 0.0 <= config.beta_warmup <= 1.0:
-        raise UsageError(f"beta_warmup must be in [0, 1], got {config.beta_warmup}")
-    if not (0.0 <= config.beta < math.inf and 0.0 <= config.free_nats < math.inf):
-        raise UsageError(f"beta and free_nats must be >= 0 and finite, got {config.beta} and {config.free_nats}")
+    if not 0.0 <= config.beta_until <= 1.0:
+        raise UsageError(f"beta_until must be in [0, 1], got {config.beta_until}")
+    for name in ("beta", "beta_start", "free_nats"):
+        value = getattr(config, name)
+        if not 0.0 <= value < math.inf:
+            raise UsageError(f"{name} must be >= 0 and finite, got {value}")
     if not 0.0 <= config.uniform_mix < 1.0:
         raise UsageError(f"uniform_mix must be in [0, 1), got {config.uniform_mix}")
     if config.rao_samples < 1:

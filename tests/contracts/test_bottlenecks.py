@@ -36,7 +36,7 @@ BOTTLENECKS: dict[str, Builder] = {
         f"gs-{estimator}-{k}-mix-{mix}": gs(k, estimator=estimator, uniform_mix=mix, rao_samples=3)
         for estimator, k, mix in product(ESTIMATORS, (2, 5, 10), (0.0, 0.01))
     },
-    "gs-free-nats": gs(3, free_nats=0.5, beta_warmup=0.5),
+    "gs-free-nats": gs(3, free_nats=0.5, beta_until=0.5),
     "ish": ish(),
     "ish-flips": ish(flip_probability=0.05, hard_warmup=0.5),
     "ish-quiet": ish(noise=0.0),
@@ -329,9 +329,10 @@ def test_hashing_has_bits_only() -> None:
         *[(gs(2, temperature_start=t), "temperature_start must be > 0") for t in (0.0, -1.0, torch.nan, torch.inf)],
         *[(gs(2, temperature_end=t), "temperature_end must be > 0") for t in (0.0, -0.5, torch.nan)],
         *[(gs(2, anneal_until=share), r"anneal_until must be in \(0, 1\]") for share in (0.0, 1.1, torch.nan)],
-        *[(gs(2, beta_warmup=share), r"beta_warmup must be in \[0, 1\]") for share in (-0.1, 1.1, torch.nan)],
-        *[(gs(2, beta=beta), "beta and free_nats must be >= 0") for beta in (-0.1, torch.nan, torch.inf)],
-        *[(gs(2, free_nats=nats), "beta and free_nats must be >= 0") for nats in (-0.1, torch.nan)],
+        *[(gs(2, beta_until=share), r"beta_until must be in \[0, 1\]") for share in (-0.1, 1.1, torch.nan)],
+        *[(gs(2, beta=beta), "beta must be >= 0") for beta in (-0.1, torch.nan, torch.inf)],
+        *[(gs(2, beta_start=beta), "beta_start must be >= 0") for beta in (-0.1, torch.nan, torch.inf)],
+        *[(gs(2, free_nats=nats), "free_nats must be >= 0") for nats in (-0.1, torch.nan)],
         *[(gs(2, uniform_mix=mix), r"uniform_mix must be in \[0, 1\)") for mix in (-0.1, 1.0, torch.nan)],
         (gs(2, rao_samples=0), "rao_samples must be >= 1, got 0"),
         (gs(2, estimator="reinforce"), "estimator must be relaxed, .* got 'reinforce'"),

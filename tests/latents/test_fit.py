@@ -44,7 +44,7 @@ def autoencoder(make_bottleneck: Callable[[], Bottleneck], training: FitConfig) 
 
 
 def gs(**settings: Any) -> Callable[[], Bottleneck]:
-    return lambda: GumbelSoftmax(4, 3, GumbelSoftmaxConfig(beta_warmup=0.5, **settings))
+    return lambda: GumbelSoftmax(4, 3, GumbelSoftmaxConfig(beta_until=0.5, **settings))
 
 
 def ish() -> Bottleneck:

@@ -97,12 +97,25 @@ def test_free_nats_cost_nothing_and_push_nothing() -> None:
 
 
 def test_beta_rises_linearly() -> None:
-    bottleneck = GumbelSoftmax(1, 2, GumbelSoftmaxConfig(beta=0.8, beta_warmup=0.5))
+    bottleneck = GumbelSoftmax(1, 2, GumbelSoftmaxConfig(beta=0.8, beta_until=0.5))
     seen = []
     for progress in (0.0, 0.125, 0.25, 0.5, 0.75, 1.0):
         bottleneck.anneal(progress)
         seen.append(bottleneck.beta)
     assert seen == pytest.approx([0.0, 0.2, 0.4, 0.8, 0.8, 0.8])
+
+
+def test_beta_falls_linearly_and_ends_exactly() -> None:
+    bottleneck = GumbelSoftmax(1, 2, GumbelSoftmaxConfig(beta_start=1.0, beta=0.1, beta_until=0.8))
+    seen = []
+    for progress in (0.0, 0.4, 0.8, 1.0):
+        bottleneck.anneal(progress)
+        seen.append(bottleneck.beta)
+    assert seen[:2] == pytest.approx([1.0, 0.55])
+    assert seen[2:] == [0.1, 0.1]
+
+
+def test_beta_stands_without_a_schedule() -> None:
     assert GumbelSoftmax(1, 2, GumbelSoftmaxConfig(beta=0.8)).beta == 0.8
 
 
