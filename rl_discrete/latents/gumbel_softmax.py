@@ -49,7 +49,10 @@ class GumbelSoftmax(Bottleneck):
         self.anneal(0.0)
 
     def anneal(self, progress: float) -> None:
-        """Temperature start * (end / start) ** (progress / anneal_until), exactly `end` from there on; beta from `beta_start` to `beta`."""
+        """Temperature start * (end / start) ** (progress / anneal_until), exactly `end` from there on.
+
+        Beta moves linearly from `beta_start` to `beta`, exactly `beta` from `beta_until` on.
+        """
         config = self.config
         share = min(progress / config.anneal_until, 1.0)
         ratio = config.temperature_end / config.temperature_start
