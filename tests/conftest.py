@@ -3,6 +3,28 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
+
+import pytest
 
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["MPLBACKEND"] = "Agg"
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """1,200 training and 300 test images of MNIST in the four IDX files."""
+    from tests.bench_runs import write_digits
+
+    return write_digits(tmp_path_factory.mktemp("data") / "digits")
+
+
+@pytest.fixture(scope="session")
+def finished(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny run of mnist-bench, two rows with one seed, that nobody disturbed. Not to be changed."""
+    from tests.bench_runs import run, tiny
+
+    out = tmp_path_factory.mktemp("finished") / "run"
+    outcome = run(*tiny(digits, out))
+    assert outcome.code == 0, outcome.err
+    return out
