@@ -222,16 +222,29 @@ def test_stopped_and_resumed_equals_the_uninterrupted_run_bit_for_bit(troubled: 
 
 
 @pytest.mark.parametrize(("signum", "codes"), [(signal.SIGINT, (130,)), (signal.SIGTERM, (143, -signal.SIGTERM))])
-@pytest.mark.parametrize("seconds", [0.3, 1.0])
+@pytest.mark.parametrize("module", ["libtorch_cpu", "libtorch_python"])
 def test_a_signal_before_the_run_began(
-    signum: int, codes: tuple[int, ...], seconds: float, digits: Path, tmp_path: Path
+    signum: int, codes: tuple[int, ...], module: str, digits: Path, tmp_path: Path
 ) -> None:
-    """While modules are still imported. -15 is what a shell shows as 143, too."""
+    """While the modules that the run needs are still imported. -15 is what a shell shows as 143, too."""
     early = Run(*tiny(digits, tmp_path / "run"))
-    time.sleep(seconds)
+    early.wait_for(lambda: module in Path(f"/proc/{early.process.pid}/maps").read_text())
     outcome = early.stop(signum, group=signum == signal.SIGINT)
     assert outcome.code in codes
     assert "Traceback" not in outcome.err
+
+
+def test_a_signal_while_the_figures_are_drawn(finished: Path, tmp_path: Path) -> None:
+    """Nothing is to be saved then: the run leaves at once, and can draw them again."""
+    out = tmp_path / "run"
+    shutil.copytree(finished, out, ignore=shutil.ignore_patterns("figures", "report.html"))
+    running = Run("--out", out, "--resume")
+    running.wait_for(lambda: any((out / "figures").glob("*.png")))
+    outcome = running.stop(signal.SIGTERM)
+    assert outcome.code == 143
+    assert "--resume" in outcome.error
+    assert leftovers(out) == []
+    assert not (out / "report.html").exists()
 
 
 def test_a_disk_that_is_full_when_the_report_is_due(finished: Path, tmp_path: Path) -> None:

@@ -53,3 +53,29 @@ def test_outside_the_main_thread_nothing_is_requested() -> None:
     thread.join()
     assert seen == [False]
     assert signal.getsignal(signal.SIGINT) == before
+
+
+def test_a_patient_context_takes_any_number_of_signals() -> None:
+    with StopSignal(patient=True) as stop:
+        for signum in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT):
+            signal.raise_signal(signum)
+        assert stop.signum == signal.SIGTERM
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_where_nothing_can_be_lost_a_signal_leaves_at_once(signum: signal.Signals) -> None:
+    with StopSignal() as stop:
+        with pytest.raises(Interrupted) as raised, stop.at_once():
+            signal.raise_signal(signum)
+        assert raised.value.signum == signum
+        assert raised.traceback[-1].name == "_handle"  # it came from the handler, not at the end of the context
+        with pytest.raises(Interrupted), stop.at_once():
+            pytest.fail("a signal came before")
+
+
+def test_after_such_work_a_signal_is_a_request_again() -> None:
+    with StopSignal() as stop:
+        with stop.at_once():
+            pass
+        signal.raise_signal(signal.SIGTERM)
+        assert stop.requested
