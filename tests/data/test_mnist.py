@@ -22,9 +22,7 @@ def idx_bytes(array: npt.NDArray[np.generic], code: int) -> bytes:
     return struct.pack(f">HBB{array.ndim}I", 0, code, array.ndim, *array.shape) + array.tobytes()
 
 
-def write_folder(
-    folder: Path, images: npt.NDArray[np.generic], code: int = 0x08, packed: bool = False
-) -> None:
+def write_folder(folder: Path, images: npt.NDArray[np.generic], code: int = 0x08, packed: bool = False) -> None:
     folder.mkdir()
     labels = (np.arange(len(images)) % 10).astype(np.uint8)
     for stem in FILE_MD5:

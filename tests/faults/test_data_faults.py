@@ -121,12 +121,8 @@ DAMAGE: list[tuple[str, str, Callable[[bytes], bytes], str]] = [
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "gz"])
-@pytest.mark.parametrize(
-    ("stem", "damage", "words"), [case[1:] for case in DAMAGE], ids=[case[0] for case in DAMAGE]
-)
-def test_damaged_file(
-    folder: Path, stem: str, damage: Callable[[bytes], bytes], words: str, packed: bool
-) -> None:
+@pytest.mark.parametrize(("stem", "damage", "words"), [case[1:] for case in DAMAGE], ids=[case[0] for case in DAMAGE])
+def test_damaged_file(folder: Path, stem: str, damage: Callable[[bytes], bytes], words: str, packed: bool) -> None:
     path = folder / stem
     content = damage(path.read_bytes())
     if packed:
@@ -187,9 +183,7 @@ def test_a_gzip_bomb_is_not_unpacked(folder: Path) -> None:
     assert peak < 4 << 20
 
 
-@pytest.mark.parametrize(
-    ("count", "words"), [(5_000_000, "truncated"), (2**32 - 1, "at most 4294967296 are taken")]
-)
+@pytest.mark.parametrize(("count", "words"), [(5_000_000, "truncated"), (2**32 - 1, "at most 4294967296 are taken")])
 def test_a_header_that_promises_too_much_allocates_nothing(folder: Path, count: int, words: str) -> None:
     (folder / IMAGES).write_bytes(struct.pack(">HBB3I", 0, 0x08, 3, count, 28, 28) + bytes(1000))
     peak, message = peak_memory_of_fault(folder)
