@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rl_discrete.bench.job import TrainedRow
+    from rl_discrete.bench.trained_row import TrainedRow
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "load"]

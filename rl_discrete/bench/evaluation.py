@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rl_discrete.bench.job import RowJob, TrainedRow
+from rl_discrete.bench.job import RowJob
 from rl_discrete.bench.judge import Judge, judge_outputs
 from rl_discrete.bench.metrics import (
     bits_per_dim,
@@ -22,6 +22,7 @@ from rl_discrete.bench.metrics import (
     reconstruction_bce,
     total_correlation_bound,
 )
+from rl_discrete.bench.trained_row import TrainedRow
 from rl_discrete.data.mnist import ImageDataset
 from rl_discrete.latents.autoencoder import DiscreteAutoencoder
 from rl_discrete.latents.prior import Prior, UniformPrior

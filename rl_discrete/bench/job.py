@@ -10,26 +10,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from rl_discrete.bench.augmentation import augmented_codes, augmented_images, check_augmentation
-from rl_discrete.bench.config import AutoencoderConfig, MnistBenchConfig, Row, num_validation
+from rl_discrete.bench.config import MnistBenchConfig, Row, num_validation
+from rl_discrete.bench.trained_row import AUTOENCODER, MODELS, PRIOR, TrainedRow, build_models
 from rl_discrete.data.mnist import ImageDataset, split
 from rl_discrete.latents.autoencoder import DiscreteAutoencoder, bernoulli_nats, build_bottleneck
-from rl_discrete.latents.config import LSTMPriorConfig
 from rl_discrete.latents.fit import Fit, check_fit
 from rl_discrete.latents.lstm_prior import LSTMPrior
 from rl_discrete.latents.prior import IndependentPrior
 from rl_discrete.latents.train import begin_autoencoder, begin_prior, encode
 from rl_discrete.runs.checkpoint import load_checkpoint, save_checkpoint
-from rl_discrete.runs.config import differences, from_mapping, to_mapping
+from rl_discrete.runs.config import differences, to_mapping
 from rl_discrete.runs.errors import RunError, UsageError
 from rl_discrete.runs.metrics import MetricLog
 from rl_discrete.runs.seeding import derive_seed
 from rl_discrete.runs.signals import StopSignal
 
 STEPS_AT_A_TIME = 10
-AUTOENCODER, PRIOR, MODELS = "autoencoder", "prior", "models"  # parts of a checkpoint, the first two also stages
 
 _DECISIVE = ("autoencoder", "training", "augmentation", "prior", "prior_training", "prior_augmentation", "data_dir")
 """The settings that a row's weights depend on, beside its name and its seed."""
@@ -59,48 +58,11 @@ class RowJob:
 
 
 @dataclass(frozen=True)
-class TrainedRow:
-    """The models of one row: an autoencoder and the priors on its codes, all in evaluation mode."""
-
-    autoencoder: DiscreteAutoencoder
-    independent: IndependentPrior
-    lstm: LSTMPrior
-
-    @property
-    def num_parameters(self) -> dict[str, int]:
-        models: dict[str, nn.Module] = {AUTOENCODER: self.autoencoder, PRIOR: self.lstm}
-        return {name: sum(p.numel() for p in model.parameters()) for name, model in models.items()}
-
-    def state(self) -> dict[str, Tensor]:
-        """The weights of all three."""
-        return dict(self._modules().state_dict())
-
-    def load_state(self, state: dict[str, Tensor]) -> None:
-        self._modules().load_state_dict(state)
-
-    def _modules(self) -> nn.ModuleDict:
-        return nn.ModuleDict({"autoencoder": self.autoencoder, "independent": self.independent, "lstm": self.lstm})
-
-
-@dataclass(frozen=True)
 class Effort:
     """What training took, summed over resumes: by stage, seconds and examples seen."""
 
     seconds: dict[str, float]
     num_examples: dict[str, int]
-
-
-def build_models(row: Row, autoencoder: AutoencoderConfig, prior: LSTMPriorConfig) -> TrainedRow:
-    """Models of one row with fresh weights.
-
-    Raises:
-        UsageError: sizes or settings that cannot work.
-    """
-    bottleneck = build_bottleneck(row.method, row.num_latents, row.num_categories, autoencoder.gs, autoencoder.ish)
-    model = DiscreteAutoencoder(bottleneck, (28, 28), autoencoder.network)
-    # Not on the meta device of a rehearsal: there its softmax would import torch's compiler, which takes seconds.
-    independent = IndependentPrior(torch.zeros(row.num_latents, row.num_categories, device="cpu"))
-    return TrainedRow(model, independent, LSTMPrior(row.num_latents, row.num_categories, prior))
 
 
 def rehearse(row: Row, config: MnistBenchConfig) -> None:
@@ -231,29 +193,6 @@ def train_row(
     trained = TrainedRow(training.autoencoder.model, independent.eval(), prior.model)
     training.save(trained)
     return trained, effort
-
-
-def load_row(folder: Path) -> TrainedRow:
-    """The models of a finished row, on the CPU, from its folder.
-
-    Raises:
-        UsageError: the folder holds no finished row.
-        RunError: its checkpoints are damaged.
-    """
-    checkpoint = load_checkpoint(folder / "checkpoints", parts=(MODELS,))
-    if checkpoint is None:
-        raise UsageError(f"{folder} holds no finished row: finish the run with --resume")
-    job = checkpoint.meta["job"]
-    source = str(folder)
-    trained = build_models(
-        Row.parse(job["row"]),
-        from_mapping(AutoencoderConfig, job["autoencoder"], source),
-        from_mapping(LSTMPriorConfig, job["prior"], source),
-    )
-    trained.load_state(checkpoint.tensors[MODELS])
-    for model in (trained.autoencoder, trained.independent, trained.lstm):
-        model.eval()
-    return trained
 
 
 def _advance(training: _Training, fit: Fit[Any], stage: str, log: MetricLog, stop: StopSignal, report: Report) -> None:

@@ -29,7 +29,7 @@ from rl_discrete.runs.progress import Progress
 from rl_discrete.runs.signals import StopSignal
 
 if TYPE_CHECKING:
-    from rl_discrete.bench.job import TrainedRow
+    from rl_discrete.bench.trained_row import TrainedRow
 
 MIN_IMAGES = 100
 """Fewest training and test images that a data set may hold: ten splits of ten for the Inception score."""
@@ -103,7 +103,7 @@ def load_run(path: Path, row: str | None = None, seed: int | None = None) -> Tra
     Raises:
         UsageError: the run holds no such finished row; says which it holds.
     """
-    from rl_discrete.bench.job import load_row
+    from rl_discrete.bench.trained_row import load_row
 
     config = read_yaml(path / "config.yaml")
     rows, seeds = config["rows"], config["seeds"]

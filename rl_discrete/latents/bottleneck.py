@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from rl_discrete.latents.codes import check_sizes
 from rl_discrete.runs.errors import UsageError
 
 
@@ -45,10 +46,7 @@ class Bottleneck(nn.Module, ABC):
 
     def __init__(self, num_latents: int, num_categories: int) -> None:
         super().__init__()
-        if num_latents < 1:
-            raise UsageError(f"num_latents must be >= 1, got {num_latents}")
-        if num_categories < 2:
-            raise UsageError(f"num_categories must be >= 2, got {num_categories}")
+        check_sizes(num_latents, num_categories)
         self.num_latents = num_latents
         self.num_categories = num_categories
 

@@ -21,6 +21,14 @@ WORD_BITS = 64
 _MAX_CATEGORIES = 1 << 62  # codes are int64
 
 
+def check_sizes(num_latents: int, num_categories: int) -> None:
+    """Raises UsageError for sizes that no code can have."""
+    if num_latents < 1:
+        raise UsageError(f"num_latents must be >= 1, got {num_latents}")
+    if num_categories < 2:
+        raise UsageError(f"num_categories must be >= 2, got {num_categories}")
+
+
 def bits_per_latent(num_categories: int) -> int:
     """Bits that one latent takes in a key: ceil(log2 K).
 

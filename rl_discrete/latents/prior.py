@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rl_discrete.latents.codes import check_sizes
 from rl_discrete.runs.errors import UsageError
 
 _LOWEST_TEMPERATURE = 1e-30  # two float32 logits of ordinary size differ by more
@@ -27,10 +28,7 @@ class Prior(nn.Module, ABC):
 
     def __init__(self, num_latents: int, num_categories: int) -> None:
         super().__init__()
-        if num_latents < 1:
-            raise UsageError(f"num_latents must be >= 1, got {num_latents}")
-        if num_categories < 2:
-            raise UsageError(f"num_categories must be >= 2, got {num_categories}")
+        check_sizes(num_latents, num_categories)
         self.num_latents = num_latents
         self.num_categories = num_categories
 
