@@ -109,6 +109,7 @@ def inception_score(log_probs: Tensor, splits: int = 1) -> list[float]:
     log_p = log_probs.double()
     if not bool((log_p.logsumexp(dim=1).abs() < 1e-3).all()):
         raise UsageError("inception_score takes log probabilities (log_softmax), got rows whose exp does not sum to 1")
+    log_p = log_p - log_p.logsumexp(dim=1, keepdim=True)  # float32 rows sum to 1 only up to rounding
     scores = []
     for part in log_p.tensor_split(splits):
         log_marginal = part.logsumexp(dim=0) - math.log(len(part))  # (C,)
