@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from rl_discrete.bench.augmentation import augmented_codes, augmented_images, check_augmentation
 from rl_discrete.bench.config import MnistBenchConfig, Row, num_validation
@@ -67,12 +68,24 @@ class Effort:
 
 def rehearse(row: Row, config: MnistBenchConfig) -> None:
     """Raises UsageError for whatever is wrong with a row's sizes and settings, without allocating anything."""
-    with torch.device("meta"):
+    with torch.device("meta"), _Undrawn():
         build_models(row, config.autoencoder, config.prior)
     for training in (config.training, config.prior_training):
         check_fit(training, num_examples=1)
     for augmentation in (config.augmentation, config.prior_augmentation):
         check_augmentation(augmentation)
+
+
+class _Undrawn(TorchFunctionMode):
+    """Leaves fresh weights as they are: drawn on the meta device they would import torch's compiler, for seconds."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        given = kwargs or {}
+        if getattr(func, "__module__", "") == "torch.nn.init":
+            return given["tensor"] if "tensor" in given else args[0]
+        return func(*args, **given)
 
 
 def check_begun(job: RowJob) -> None:

@@ -61,7 +61,7 @@ class LSTMPrior(Prior):
         size = 2 * config.layers * config.hidden
         self.initial = nn.Parameter(torch.zeros(size))
         self.from_context = nn.Linear(context_dim, size, bias=False) if context_dim > 0 else None
-        powers = num_categories ** torch.arange(self.chunk)
+        powers = torch.tensor([num_categories**place for place in range(self.chunk)])
         self.register_buffer("_powers", powers, persistent=False)
         forbidden = torch.zeros(self.num_chunks, 1, self.num_symbols)
         forbidden[-1, :, self.last_symbols :] = -torch.inf
