@@ -31,10 +31,10 @@ STOP_PATIENCE = 15.0
 """Seconds for the stop that takes at most 5, with room for a machine that does something else too."""
 TINY = (
     *("--rows", "gs-4x2,ish-8x2", "--num-samples", "200", "--device", "cpu", "--workers", "3"),
-    *("--training.epochs", "40", "--prior_training.epochs", "80", "--training.warmup_steps", "10"),
+    *("--training.epochs", "40", "--prior_training.epochs", "50", "--training.warmup_steps", "10"),
     *("--autoencoder.network.hidden", "32", "--prior.hidden", "16", "--prior.embedding", "8"),
 )
-"""Flags of a run that takes seconds: 200 steps on 1,100 images for the autoencoder, 400 for the prior."""
+"""Flags of a run that takes seconds: 200 steps on 1,100 images for the autoencoder, 250 for the prior."""
 LIMITED = """
 import os, resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)

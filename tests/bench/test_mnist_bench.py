@@ -162,7 +162,7 @@ def test_training_learns(finished: Path) -> None:
         lines = read_metrics(finished / "rows" / f"{row}-s0" / "metrics.jsonl")
         bce = [line["autoencoder/validation_bce"] for line in lines if "autoencoder/loss" in line]
         length = [line["prior/validation_code_length"] for line in lines if "prior/loss" in line]
-        assert (len(bce), len(length)) == (40, 80)
+        assert (len(bce), len(length)) == (40, 50)
         assert min(bce[-3:]) < bce[0] - 2.0
         assert min(length[-3:]) < length[0]
 

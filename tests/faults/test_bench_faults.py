@@ -174,7 +174,7 @@ def troubled(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Troubled
     note("termination", running.stop(signal.SIGTERM))
     kill(resumed_to_a_random_moment(), [row], kills, "parent")
     kill(resumed_to_a_random_moment(), [row], kills, "everything")
-    note("end", run("--out", out, "--resume"))
+    note("end", run("--out", out, "--resume", "--checkpoint-seconds", "15"))
     assert ends["end"].code == 0, ends["end"].err
     return Troubled(out, ends, stages, unfinished, second_writer, kills)
 
