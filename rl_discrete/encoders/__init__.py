@@ -1,0 +1,1 @@
+"""Observations to keys: learned encoders and the controls beside them."""

@@ -1,0 +1,1 @@
+"""Tabular MDPs on codes: counts, small-backup planning, exact solutions, lookup, export. numpy and numba only."""
