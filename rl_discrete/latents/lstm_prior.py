@@ -72,20 +72,23 @@ class LSTMPrior(Prior):
 
     def _log_prob(self, codes: Tensor, context: Tensor | None) -> Tensor:
         symbols = self.symbols(codes)
-        return -_nats(self._logits(self._hidden(symbols, context)), symbols)
+        return -self._nats(*self._hidden(symbols, context), symbols)
 
     def loss(self, codes: Tensor, context: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
         """-log_prob (B,), nats, with dropout drawn from `generator` in training mode."""
         symbols = self.symbols(codes)
-        hidden = self._hidden(symbols, context)
+        first, later = self._hidden(symbols, context)
         if self.training and self.dropout > 0.0:
+            hidden = torch.cat((first.expand(1, len(symbols), -1), later))
             keep = torch.rand(hidden.shape, generator=generator, device=hidden.device) >= self.dropout
-            hidden = hidden * keep / (1.0 - self.dropout)
-        return _nats(self._logits(hidden), symbols)
+            first, later = (hidden * keep / (1.0 - self.dropout)).split((1, self.num_chunks - 1))
+        return self._nats(first, later, symbols)
 
     def logits(self, codes: Tensor, context: Tensor | None = None) -> Tensor:
         """Teacher-forced logits (B, num_chunks, num_symbols); -inf for symbols that a short last chunk lacks."""
-        return self._logits(self._hidden(self.symbols(codes), context)).transpose(0, 1)
+        first, later = self._hidden(self.symbols(codes), context)
+        hidden = torch.cat((first.expand(1, len(codes), -1), later))
+        return self._logits(hidden, slice(None)).transpose(0, 1)
 
     def symbols(self, codes: Tensor) -> Tensor:
         """Symbol per chunk, int64 (B, num_chunks), of codes (B, L); the first latent of a chunk counts least."""
@@ -130,22 +133,34 @@ class LSTMPrior(Prior):
             symbols.append(invert_cdf(logits, noise[:, position], temperature))
         return self.codes(torch.stack(symbols, dim=1))
 
-    def _hidden(self, symbols: Tensor, context: Tensor | None) -> Tensor:
-        """Teacher-forced output of the LSTM before each chunk, (num_chunks, B, hidden)."""
+    def _hidden(self, symbols: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Teacher-forced output of the LSTM before the first chunk, (1, B, hidden), and before each later one.
+
+        Without a context every row starts alike, so the first step is computed once: (1, 1, hidden).
+        """
+        num_rows = len(symbols) if self.from_context is not None else 1
+        start = torch.zeros((1, num_rows), dtype=torch.int64, device=symbols.device)
+        first, state = self.lstm(self.embedding(start), self.initial_state(num_rows, context))
+        if self.num_chunks == 1:
+            return first, first[:0].expand(0, len(symbols), -1)
         offsets = 1 + torch.arange(self.num_chunks - 1, device=symbols.device) * self.num_symbols
-        start = torch.zeros((1, len(symbols)), dtype=torch.int64, device=symbols.device)
-        inputs = self.embedding(torch.cat((start, (symbols[:, :-1] + offsets).T)))  # (num_chunks, B, embedding)
-        hidden: Tensor = self.lstm(inputs, self.initial_state(len(symbols), context))[0]
-        return hidden
+        inputs = self.embedding((symbols[:, :-1] + offsets).T)  # (num_chunks - 1, B, embedding)
+        later, _ = self.lstm(inputs, tuple(part.expand(-1, len(symbols), -1).contiguous() for part in state))
+        return first, later
 
-    def _logits(self, hidden: Tensor) -> Tensor:
-        return torch.baddbmm(self.biases + self._forbidden, hidden, self.heads)  # (num_chunks, B, num_symbols)
+    def _logits(self, hidden: Tensor, chunks: slice) -> Tensor:
+        """Logits (chunks, B, num_symbols) of the hidden states (chunks, B, hidden) before those chunks."""
+        return torch.baddbmm((self.biases + self._forbidden)[chunks], hidden, self.heads[chunks])
 
-
-def _nats(logits: Tensor, symbols: Tensor) -> Tensor:
-    """-log p (B,) of symbols (B, num_chunks) under logits (num_chunks, B, num_symbols), summed over chunks."""
-    nats = nn.functional.cross_entropy(logits.flatten(0, 1), symbols.T.flatten(), reduction="none")
-    return nats.view(len(logits), -1).sum(0)
+    def _nats(self, first: Tensor, later: Tensor, symbols: Tensor) -> Tensor:
+        """-log p (B,) of symbols (B, num_chunks), summed over chunks; `first` and `later` as from `_hidden`."""
+        log_probs = self._logits(first, slice(0, 1))[0].log_softmax(-1).expand(len(symbols), -1)
+        nats = -log_probs.gather(1, symbols[:, :1])[:, 0]
+        if self.num_chunks == 1:
+            return nats
+        logits = self._logits(later, slice(1, None)).flatten(0, 1)
+        later_nats = nn.functional.cross_entropy(logits, symbols[:, 1:].T.flatten(), reduction="none")
+        return nats + later_nats.view(self.num_chunks - 1, -1).sum(0)
 
 
 def _chunk_size(wanted: int | None, num_latents: int, num_categories: int) -> int:
