@@ -49,6 +49,16 @@ class SemanticHashingConfig:
 
 
 @dataclass(frozen=True)
+class BinaryConcreteConfig:
+    """Binary concrete bottleneck (Maddison et al. 2017, arXiv 1611.00712)."""
+
+    temperature: float = 2.0 / 3.0
+    """Temperature of the posterior, > 0."""
+    prior_temperature: float = 0.5
+    """Temperature of the prior that the posterior is compared with, > 0."""
+
+
+@dataclass(frozen=True)
 class NetworkConfig:
     """Encoder and decoder: fully connected, the decoder the mirror image of the encoder."""
 

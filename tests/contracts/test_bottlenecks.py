@@ -12,8 +12,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from rl_discrete.latents.binary_concrete import BinaryConcrete
 from rl_discrete.latents.bottleneck import Bottleneck, BottleneckOutput
-from rl_discrete.latents.config import Estimator, GumbelSoftmaxConfig, SemanticHashingConfig
+from rl_discrete.latents.config import BinaryConcreteConfig, Estimator, GumbelSoftmaxConfig, SemanticHashingConfig
 from rl_discrete.latents.gumbel_softmax import GumbelSoftmax
 from rl_discrete.latents.semantic_hashing import SemanticHashing
 from rl_discrete.runs.errors import UsageError
@@ -31,6 +32,10 @@ def ish(**settings: Any) -> Builder:
     return lambda num_latents: SemanticHashing(num_latents, config=SemanticHashingConfig(**settings))
 
 
+def concrete(**settings: Any) -> Builder:
+    return lambda num_latents: BinaryConcrete(num_latents, config=BinaryConcreteConfig(**settings))
+
+
 BOTTLENECKS: dict[str, Builder] = {
     **{
         f"gs-{estimator}-{k}-mix-{mix}": gs(k, estimator=estimator, uniform_mix=mix, rao_samples=3)
@@ -40,6 +45,8 @@ BOTTLENECKS: dict[str, Builder] = {
     "ish": ish(),
     "ish-flips": ish(flip_probability=0.05, hard_warmup=0.5),
     "ish-quiet": ish(noise=0.0),
+    "concrete": concrete(),
+    "concrete-cold": concrete(temperature=0.1),
 }
 
 LARGEST_UNIFORM = 1.0 - 2.0**-24
@@ -313,14 +320,15 @@ def test_no_latents_is_an_error(build: Builder, num_latents: int) -> None:
 
 @pytest.mark.parametrize("num_categories", [1, 0, -1])
 def test_fewer_than_two_categories_is_an_error(num_categories: int) -> None:
-    for make in (GumbelSoftmax, SemanticHashing):
+    for make in (GumbelSoftmax, SemanticHashing, BinaryConcrete):
         with pytest.raises(UsageError, match=f"num_categories must be >= 2, got {num_categories}"):
             make(4, num_categories)
 
 
-def test_hashing_has_bits_only() -> None:
-    with pytest.raises(UsageError, match="2 categories"):
-        SemanticHashing(4, 3)
+def test_hashing_and_binary_concrete_have_bits_only() -> None:
+    for make in (SemanticHashing, BinaryConcrete):
+        with pytest.raises(UsageError, match="2 categories"):
+            make(4, 3)
 
 
 @pytest.mark.parametrize(
@@ -339,6 +347,8 @@ def test_hashing_has_bits_only() -> None:
         *[(ish(noise=noise), "noise must be >= 0") for noise in (-1.0, torch.nan, torch.inf)],
         *[(ish(hard_share=share), r"hard_share must be in \[0, 1\]") for share in (-0.1, 1.1, torch.nan)],
         *[(ish(hard_warmup=share), r"hard_warmup must be in \[0, 1\]") for share in (-0.1, 1.1, torch.nan)],
+        *[(concrete(temperature=t), "temperature must be > 0") for t in (0.0, -1.0, torch.nan, torch.inf)],
+        *[(concrete(prior_temperature=t), "prior_temperature must be > 0") for t in (0.0, torch.nan)],
         *[(ish(flip_probability=p), r"flip_probability must be in \[0, 0.5\)") for p in (-0.1, 0.5, torch.nan)],
     ],
 )
