@@ -13,6 +13,7 @@ from rl_discrete.data.mnist import load_images
 from rl_discrete.latents.autoencoder import DiscreteAutoencoder, bernoulli_nats, build_bottleneck
 from rl_discrete.latents.config import FitConfig, GumbelSoftmaxConfig, NetworkConfig
 from rl_discrete.latents.gumbel_softmax import GumbelSoftmax
+from rl_discrete.latents.networks import build_encoder
 from rl_discrete.latents.semantic_hashing import SemanticHashing
 from rl_discrete.latents.train import begin_autoencoder, encode, fit_autoencoder
 from rl_discrete.runs.errors import RunError, UsageError
@@ -118,6 +119,16 @@ def test_the_first_reconstruction_is_the_mean_image(method: str) -> None:
     output = fit.model.decoder[-1]
     assert isinstance(output, nn.Linear)
     torch.testing.assert_close(output.bias.detach().sigmoid().double(), mean, atol=2e-3, rtol=0.0)
+
+
+def test_a_plain_network_keeps_the_size_of_its_signal() -> None:
+    torch.manual_seed(0)
+    layers = build_encoder(784, 4, NetworkConfig(kind="plain", hidden=(512,) * 6))
+    signal = torch.randn(64, 784)
+    for layer in layers[:-1]:
+        signal = layer(signal)
+        if isinstance(layer, nn.ReLU):
+            assert 0.7 < float(signal.square().mean().sqrt()) < 1.4  # torch's default: 0.4, then 0.4 squared ...
 
 
 def test_weights_depend_on_the_seed_alone() -> None:
