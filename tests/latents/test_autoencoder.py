@@ -128,7 +128,7 @@ def test_a_plain_network_keeps_the_size_of_its_signal() -> None:
     for layer in layers[:-1]:
         signal = layer(signal)
         if isinstance(layer, nn.ReLU):
-            assert 0.7 < float(signal.square().mean().sqrt()) < 1.4  # torch's default: 0.4, then 0.4 squared ...
+            assert 0.7 < signal.square().mean().sqrt().item() < 1.4  # torch's default: 0.4, then 0.4 squared ...
 
 
 def test_weights_depend_on_the_seed_alone() -> None:
