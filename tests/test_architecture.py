@@ -159,7 +159,7 @@ def test_package_keeps_away_from_foreign_libraries(package: str) -> None:
 
 def test_only_the_command_line_parses_arguments() -> None:
     users = {name for name, path in MODULES.items() if imports_any(path.read_text(encoding="utf-8"), PARSERS)}
-    assert users == {"rl_discrete.cli"}
+    assert users == {"rl_discrete.cli.flags"}
 
 
 @pytest.mark.parametrize("module", MODULES)

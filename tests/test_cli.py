@@ -15,6 +15,7 @@ import pytest
 import rl_discrete
 from rl_discrete import cli
 from rl_discrete.bench.config import PRESETS, PROFILES, MnistBenchConfig
+from rl_discrete.cli import flags
 from rl_discrete.runs.errors import Interrupted, RunError, UsageError
 
 
@@ -59,9 +60,9 @@ def error_line(capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def parse(*argv: str) -> dict[str, Any]:
-    parser = cli._new_parser("train-judge")
-    cli._add_fields(parser, Example)
-    return cli._parse(parser, argv)
+    parser = flags.new_parser("train-judge", "an example")
+    flags.add_fields(parser, Example)
+    return flags.parse(parser, argv)
 
 
 @pytest.mark.parametrize("argv", [[], ["--help"], ["-h"]])
@@ -97,6 +98,16 @@ def test_a_word_far_from_every_command_gets_no_guess(capsys: pytest.CaptureFixtu
     assert "rl-discrete --help" in line
 
 
+def plant_failing_command(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(summary: str, argv: Sequence[str]) -> int:
+        raise error
+
+    module = ModuleType("failing")
+    monkeypatch.setattr(module, "run", fail, raising=False)
+    monkeypatch.setitem(sys.modules, "failing", module)
+    monkeypatch.setitem(cli.COMMANDS, "fail", cli.Command("fails", "failing", "run"))
+
+
 @pytest.mark.parametrize(
     ("error", "code", "text"),
     [
@@ -114,19 +125,13 @@ def test_each_error_is_one_line_and_a_code(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def fail(argv: Sequence[str]) -> int:
-        raise error
-
-    monkeypatch.setitem(cli.COMMANDS, "fail", cli.Command("fails", fail))
+    plant_failing_command(error, monkeypatch)
     assert run("fail") == code
     assert text in error_line(capsys)
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(argv: Sequence[str]) -> int:
-        raise KeyError("a bug")
-
-    monkeypatch.setitem(cli.COMMANDS, "fail", cli.Command("fails", fail))
+    plant_failing_command(KeyError("a bug"), monkeypatch)
     with pytest.raises(KeyError):
         run("fail")
 
@@ -162,8 +167,8 @@ def test_a_wrong_flag_or_value_is_named(argv: list[str], parts: list[str]) -> No
 
 
 def test_help_shows_what_the_source_says_of_a_field() -> None:
-    parser = cli._new_parser("train-judge")
-    cli._add_fields(parser, Example)
+    parser = flags.new_parser("train-judge", "an example")
+    flags.add_fields(parser, Example)
     shown = " ".join(parser.format_help().split())
     assert "Units of the hidden layer, 100 % of them." in shown
     assert "peak of the schedule, where it is highest." in shown
