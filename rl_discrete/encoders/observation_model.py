@@ -1,0 +1,109 @@
+"""How images and vectors enter a network and are reconstructed: preparation, networks and likelihood."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rl_discrete.encoders.config import EncoderConfig
+from rl_discrete.encoders.networks import image_decoder, image_encoder, layers
+
+_VECTOR_LIMIT = 10.0  # standard deviations beyond which a number of a vector says no more
+
+
+class ObservationModel(nn.Module, ABC):
+    """The part of an encoder that knows what observations are.
+
+    Attributes:
+        encoder: prepared observations -> logits (B, num_logits).
+        decoder: features (B, num_features) -> whatever `nats` and `pictures` take.
+    """
+
+    encoder: nn.Module
+    decoder: nn.Module
+
+    @abstractmethod
+    def prepare(self, observations: Tensor) -> Tensor:
+        """Observations as the encoder takes them, float32."""
+
+    @abstractmethod
+    def nats(self, decoded: Tensor, prepared: Tensor) -> Tensor:
+        """-log p(observation | features), (B,), nats of the full resolution, of what the decoder made."""
+
+    def pictures(self, decoded: Tensor) -> Tensor | None:
+        """The newest frames, uint8 (B, C, H, W), that the decoder made; None for vectors."""
+        return None
+
+    def observe(self, observations: Tensor) -> None:
+        """Takes note of the scale of observations; images have a fixed one."""
+
+
+class ImageModel(ObservationModel):
+    """Stacks of frames, uint8 (B, stack * C, H, W); the newest frame is reconstructed, pixel by pixel (Bernoulli).
+
+    With `half_resolution` the target is the mean of 2x2 pixels and each of its pixels counts four times. Weights and
+    images lie channels last in memory, which a CPU computes faster.
+    """
+
+    def __init__(
+        self, shape: tuple[int, int, int], stack: int, num_logits: int, num_features: int, config: EncoderConfig
+    ) -> None:
+        super().__init__()
+        network = config.network
+        channels, height, width = shape
+        self.frame_channels, self.half_resolution = channels // stack, network.half_resolution
+        target = (-(-height // 2), -(-width // 2)) if self.half_resolution else (height, width)
+        self.scale = height * width / (target[0] * target[1])
+        self.encoder = image_encoder(shape, num_logits, network)
+        self.decoder = image_decoder(num_features, (self.frame_channels, *target), network)
+        self.to(memory_format=torch.channels_last)
+
+    def prepare(self, observations: Tensor) -> Tensor:
+        return observations.contiguous(memory_format=torch.channels_last).float() / 255.0
+
+    def nats(self, decoded: Tensor, prepared: Tensor) -> Tensor:
+        target = prepared[:, : self.frame_channels]
+        if self.half_resolution:
+            target = F.avg_pool2d(target, 2, ceil_mode=True)
+        entropy = F.binary_cross_entropy_with_logits(decoded, target, reduction="none")
+        return self.scale * entropy.sum((1, 2, 3))
+
+    def pictures(self, decoded: Tensor) -> Tensor:
+        return (decoded.sigmoid() * 255.0).round().to(torch.uint8)
+
+
+class VectorModel(ObservationModel):
+    """Vectors float32 (B, D), brought to mean 0 and deviation 1 as observed so far, with a Gaussian likelihood."""
+
+    count: Tensor
+    mean: Tensor
+    squares: Tensor
+
+    def __init__(self, size: int, num_logits: int, num_features: int, config: EncoderConfig) -> None:
+        super().__init__()
+        hidden = config.network.hidden
+        self.precision = config.vector_noise**-2
+        self.encoder = layers((size, *hidden, num_logits))
+        self.decoder = layers((num_features, *reversed(hidden), size))
+        self.register_buffer("count", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("mean", torch.zeros(size, dtype=torch.float64))
+        self.register_buffer("squares", torch.zeros(size, dtype=torch.float64))  # sums of squared deviations
+
+    def prepare(self, observations: Tensor) -> Tensor:
+        variance = self.squares / self.count.clamp(min=1.0)
+        deviation = torch.where(variance > 1e-12, variance, 1.0).sqrt()
+        return ((observations - self.mean) / deviation).float().clamp(-_VECTOR_LIMIT, _VECTOR_LIMIT)
+
+    def nats(self, decoded: Tensor, prepared: Tensor) -> Tensor:
+        return 0.5 * self.precision * (decoded - prepared).square().sum(-1)
+
+    def observe(self, observations: Tensor) -> None:
+        new = observations.double()
+        total = self.count + len(new)
+        shift = new.mean(0) - self.mean
+        self.squares += (new - new.mean(0)).square().sum(0) + shift.square() * self.count * len(new) / total
+        self.mean += shift * len(new) / total
+        self.count.copy_(total)
