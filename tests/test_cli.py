@@ -14,7 +14,7 @@ import pytest
 
 import rl_discrete
 from rl_discrete import cli
-from rl_discrete.bench.config import PRESETS, PROFILES, MnistBenchConfig
+from rl_discrete.bench.config import PRESETS, PROFILES, MnistBenchConfig, Row
 from rl_discrete.cli import flags
 from rl_discrete.runs.errors import Interrupted, RunError, UsageError
 
@@ -214,6 +214,53 @@ def test_mnist_bench_layers_files_and_flags(benched: list[dict[str, Any]], tmp_p
     assert (config.training.epochs, config.training.batch_size, config.num_samples) == (9, 11, 500)
     assert (call["profile"], call["preset"]) == ("smoke", "deck")
     assert call["command"].startswith("rl-discrete mnist-bench --rows gs-16x2,ish-32x2 --seeds 0,3")
+
+
+def test_what_is_set_for_all_rows_holds_for_rows_with_settings_of_their_own(
+    benched: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    single = "{'*-96x2': {training: {epochs: 30, batch_size: 7}}, gs-16x2: {prior: {hidden: 9}}}"
+    assert run("mnist-bench", "--preset", "deck", "--row-settings", single, "--training.batch_size", "11") == 0
+    (call,) = benched
+    wide, small = (call["config"].of_row(Row.parse(name)) for name in ("ish-96x2", "gs-16x2"))
+    assert (wide.training.epochs, wide.training.batch_size) == (30, 7)  # the last layer names both, the row's wins
+    assert (small.training.batch_size, small.prior.hidden, wide.prior.hidden) == (11, 9, call["config"].prior.hidden)
+    file = tmp_path / "config.yaml"
+    file.write_text(f"preset: deck\nrow_settings: {single}\n")
+    benched.clear()
+    assert run("mnist-bench", "--config", str(file), "--training.batch_size", "11") == 0
+    wide = benched[0]["config"].of_row(Row.parse("ish-96x2"))
+    assert (wide.training.epochs, wide.training.batch_size) == (30, 11)  # a flag is above the file, for every row
+
+
+@pytest.mark.parametrize(
+    ("given", "parts"),
+    [
+        ("[1]", ["--row-settings", "must be a mapping", "[1]"]),
+        ("{unclosed", ["--row-settings", "must be a mapping"]),
+    ],
+)
+def test_row_settings_that_are_no_mapping(
+    given: str, parts: list[str], capsys: pytest.CaptureFixture[str], benched: list[dict[str, Any]]
+) -> None:
+    assert run("mnist-bench", "--row-settings", given) == 2
+    line = error_line(capsys)
+    assert all(part in line for part in parts), line
+    assert benched == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "parts"),
+    [
+        ({"*-96x2": {"rows": ["gs-16x2"]}}, ["'*-96x2'", "autoencoder", "rows"]),
+        ({"no-such-row": {"training": {"epoch": 3}}}, ["'no-such-row'", "training.epoch'", "training.epochs"]),
+        ({"gs-16x2": 3}, ["'gs-16x2'", "3"]),
+    ],
+)
+def test_row_settings_that_no_row_has(settings: dict[str, Any], parts: list[str]) -> None:
+    with pytest.raises(UsageError) as caught:
+        MnistBenchConfig(row_settings=settings).of_row(Row.parse("gs-16x2"))
+    assert all(part in str(caught.value) for part in parts), caught.value
 
 
 @pytest.mark.parametrize("profile", PROFILES)

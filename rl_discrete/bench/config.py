@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from rl_discrete.latents.config import (
     AugmentationConfig,
@@ -15,7 +16,7 @@ from rl_discrete.latents.config import (
     NetworkConfig,
     SemanticHashingConfig,
 )
-from rl_discrete.runs.config import nearest
+from rl_discrete.runs.config import from_mapping, merge, nearest, to_mapping
 from rl_discrete.runs.errors import UsageError
 
 DECK_ROWS = ("gs-16x2", "ish-32x2", "gs-30x10", "ish-96x2")
@@ -24,6 +25,8 @@ CURVE_LATENTS = (8, 16, 32, 64, 96)
 CURVE_CATEGORIES = (2, 5, 10)
 PROFILES = ("smoke", "default", "full")
 PRESETS = ("deck", "best")
+DECISIVE = ("autoencoder", "training", "prior", "prior_training", "augmentation", "prior_augmentation")
+"""The settings that a row's weights depend on."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,26 @@ class MnistBenchConfig:
     """Distorted images for the autoencoders."""
     prior_augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     """Codes of distorted images for the priors."""
+    row_settings: dict[str, Any] = field(default_factory=dict)
+    """Settings of some rows, by pattern of their names, over those of all rows (not of the curves); for example
+    {"*-96x2": {training: {epochs: 30}}}."""
+
+    def of_row(self, row: Row) -> MnistBenchConfig:
+        """The config of one row: the settings of every pattern that fits its name, in order, over those of all rows.
+
+        Raises:
+            UsageError: a pattern's settings are no settings of a row.
+        """
+        mapping = {key: value for key, value in to_mapping(self).items() if key in DECISIVE}
+        for pattern, settings in self.row_settings.items():
+            source = f"row_settings of {pattern!r}"
+            if not isinstance(settings, dict) or not settings.keys() <= set(DECISIVE):
+                raise UsageError(f"{source} must be a mapping with keys among {', '.join(DECISIVE)}, got {settings!r}")
+            merged = merge(mapping, settings)
+            from_mapping(MnistBenchConfig, merged, source)  # where no row fits too: a wrong key is an error
+            mapping = merged if fnmatchcase(row.name, pattern) else mapping
+        built = from_mapping(MnistBenchConfig, mapping, "row_settings")
+        return replace(self, row_settings={}, **{key: getattr(built, key) for key in DECISIVE})
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from rl_discrete.bench.augmentation import augmented_codes, augmented_images, check_augmentation
-from rl_discrete.bench.config import MnistBenchConfig, Row, num_validation
+from rl_discrete.bench.config import DECISIVE, MnistBenchConfig, Row, num_validation
 from rl_discrete.bench.trained_row import AUTOENCODER, MODELS, PRIOR, TrainedRow, build_models
 from rl_discrete.data.mnist import ImageDataset, split
 from rl_discrete.latents.autoencoder import DiscreteAutoencoder, bernoulli_nats, build_bottleneck
@@ -30,9 +30,6 @@ from rl_discrete.runs.seeding import derive_seed
 from rl_discrete.runs.signals import StopSignal
 
 STEPS_AT_A_TIME = 10
-
-_DECISIVE = ("autoencoder", "training", "augmentation", "prior", "prior_training", "prior_augmentation", "data_dir")
-"""The settings that a row's weights depend on, beside its name and its seed."""
 
 Report = Callable[[str, int, int, str], None]
 """Called with stage, units done, units in all and a note, several times a second."""
@@ -54,7 +51,7 @@ class RowJob:
     def settings(self) -> dict[str, Any]:
         """Every setting that its weights depend on, in plain values."""
         config = to_mapping(self.config)
-        kept = {key: config[key] for key in _DECISIVE}
+        kept = {key: config[key] for key in (*DECISIVE, "data_dir")}
         return {"row": self.row.name, "seed": self.seed, **kept}
 
 

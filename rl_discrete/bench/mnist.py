@@ -136,7 +136,9 @@ def _check(config: MnistBenchConfig) -> None:
     from rl_discrete.bench.job import rehearse
     from rl_discrete.data.mnist import load_images
 
-    for row in _rows(config):
+    for name in config.rows:
+        rehearse(Row.parse(name), config.of_row(Row.parse(name)))
+    for row in curve_rows() if config.curves else ():
         rehearse(row, config)
     if config.data_dir is not None:
         data = load_images(config.data_dir)
@@ -169,17 +171,13 @@ def _device(name: str) -> str:
     return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
 
 
-def _rows(config: MnistBenchConfig) -> list[Row]:
-    return [Row.parse(name) for name in config.rows] + (list(curve_rows()) if config.curves else [])
-
-
 def _tasks(config: MnistBenchConfig, folder: Path, device: str) -> list[Task]:
     reference = folder / "reference"
     tasks = [Task(None, 0, config, reference, reference, device)]
     for name in config.rows:
         for seed in config.seeds:
             row = Row.parse(name)
-            tasks.append(Task(row, seed, config, folder / "rows" / f"{name}-s{seed}", reference, device))
+            tasks.append(Task(row, seed, config.of_row(row), folder / "rows" / f"{name}-s{seed}", reference, device))
     if config.curves:
         short = replace(
             config,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from rl_discrete.cli.flags import (
     HELP,
@@ -33,7 +35,7 @@ def mnist_bench(summary: str, argv: Sequence[str]) -> int:
     profile = selected("profile", PROFILES, "default", flags, given, file)
     preset = selected("preset", PRESETS, "best", flags, given, file)
     layers = [shipped("mnist", preset), shipped("mnist", profile), (file, given), ("command line", flags)]
-    config = layered(MnistBenchConfig, layers)
+    config = replace(layered(MnistBenchConfig, layers), row_settings=_row_settings([values for _, values in layers]))
     if any(word in HELP for word in argv):
         return print_help(parser, config, profile=profile, preset=preset)
     for name in config.rows:
@@ -44,6 +46,17 @@ def mnist_bench(summary: str, argv: Sequence[str]) -> int:
     command = shlex.join(["rl-discrete", "mnist-bench", *argv])
     run_mnist_bench(config, profile=profile, preset=preset, command=command)
     return 0
+
+
+def _row_settings(layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Settings of single rows, layer by layer; what a later layer sets for all rows holds for these too."""
+    from rl_discrete.runs.config import merge, without
+
+    rows: dict[str, Any] = {}
+    for values in layers:
+        rows = {pattern: without(settings, values) for pattern, settings in rows.items()}
+        rows = merge(rows, values.get("row_settings", {}))
+    return {pattern: settings for pattern, settings in rows.items() if settings}
 
 
 def train_judge(summary: str, argv: Sequence[str]) -> int:

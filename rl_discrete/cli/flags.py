@@ -107,7 +107,11 @@ def add_fields(
         elif item.name in switches:
             group.add_argument(flag, action="store_true", help=text.replace("%", "%%"))
         else:
-            reader = _comma_separated(get_args(hint)[0]) if get_origin(hint) is tuple else hint
+            reader = hint
+            if get_origin(hint) is tuple:
+                reader = _comma_separated(get_args(hint)[0])
+            elif get_origin(hint) is dict:
+                reader = _mapping
             group.add_argument(flag, type=reader, metavar=metavar(hint), help=text.replace("%", "%%"))
 
 
@@ -124,6 +128,21 @@ def _comma_separated(kind: type) -> Callable[[str], tuple[Any, ...]]:
             raise ArgumentTypeError(message) from None
 
     return read
+
+
+def _mapping(text: str | dict[str, Any]) -> dict[str, Any]:
+    """A mapping written as in YAML or JSON."""
+    from argparse import ArgumentTypeError
+
+    import yaml
+
+    try:
+        value = text if isinstance(text, dict) else yaml.safe_load(text)
+    except yaml.YAMLError:
+        value = None
+    if not isinstance(value, dict):
+        raise ArgumentTypeError(f"must be a mapping such as '{{key: value}}', got {text!r}")
+    return value
 
 
 def parse(parser: ArgumentParser, argv: Sequence[str]) -> dict[str, Any]:

@@ -89,6 +89,18 @@ def merge(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any
     return merged
 
 
+def without(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` without the values that `override` sets too, key by key; mappings left empty go."""
+    kept: dict[str, Any] = {}
+    for key, value in base.items():
+        over = override.get(key)
+        if key not in override:
+            kept[key] = value
+        elif isinstance(value, Mapping) and isinstance(over, Mapping) and (rest := without(value, over)):
+            kept[key] = rest
+    return kept
+
+
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """One line "training.epochs: 10 -> 20" for each value that differs, in the order of the keys."""
     before, after = _flatten(old), _flatten(new)

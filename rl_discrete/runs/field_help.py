@@ -32,6 +32,8 @@ def metavar(hint: Any) -> str:
     if get_origin(hint) is tuple:
         item = metavar(get_args(hint)[0])
         return f"{item}[,{item}...]"
+    if get_origin(hint) is dict:
+        return "{KEY:VALUE}"
     if get_origin(hint) is UnionType:
         return "|".join(metavar(member) for member in get_args(hint) if member is not NoneType)
     return _METAVARS.get(hint, "VALUE")

@@ -17,6 +17,7 @@ from rl_discrete.runs.config import (
     nearest,
     read_yaml,
     to_mapping,
+    without,
 )
 from rl_discrete.runs.errors import UsageError
 
@@ -136,6 +137,13 @@ def test_a_missing_key_is_named() -> None:
     with pytest.raises(UsageError, match=r"^f: the key 'path' is missing$"):
         from_mapping(Required, {"size": 2}, "f")
     assert from_mapping(Required, {"path": "a"}, "f") == Required(Path("a"))
+
+
+def test_without_goes_down_and_leaves_no_empty_mapping() -> None:
+    base = {"a": 1, "b": {"c": 2, "d": 3}, "e": {"f": 4}}
+    assert without(base, {"b": {"c": 9}, "e": {"f": 9}, "g": 5}) == {"a": 1, "b": {"d": 3}}
+    assert without(base, {"b": 7}) == {"a": 1, "e": {"f": 4}}
+    assert without(base, {}) == base
 
 
 def test_merge_goes_down_and_changes_nothing_given() -> None:
