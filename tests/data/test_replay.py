@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from rl_discrete.data import row_index
 from rl_discrete.data.replay import Replay, TransitionBatch
-from rl_discrete.runs.errors import UsageError
+from rl_discrete.runs.errors import RunError, UsageError
 from tests.replay_runs import Feed, Ids, Naive, Step
 
 SHAPE = (2, 3, 2)
@@ -149,7 +149,7 @@ def ours(replay: Replay, size: int, generator: np.random.Generator) -> Ids:
 
 def newest_first(replay: Replay, size: int, generator: np.random.Generator) -> Ids:
     rows = replay.rows()
-    return rows[(len(rows) * np.sqrt(generator.random(size))).astype(int)]
+    return np.asarray(rows[(len(rows) * np.sqrt(generator.random(size))).astype(int)])
 
 
 def beyond_the_size(replay: Replay, size: int, generator: np.random.Generator) -> Ids:
@@ -213,8 +213,8 @@ def test_a_cut_episode_is_not_relabelled_from_the_start_of_the_next(tmp_path: Pa
     #                     start, step, cut | start, step, end
     starts, cut, end = [1, 0, 0, 1, 0, 0], [0, 0, 1, 0, 0, 0], [0, 0, 0, 0, 0, 1]
     for row in range(6):
-        flags = (np.array([flag[row]], bool) for flag in (end, cut, starts))
-        append(replay, naive, Step(frames[row], np.array([1]), np.array([0.5]), *flags, np.array([0])))
+        ended, cut_off, started = (np.array([flag[row]], bool) for flag in (end, cut, starts))
+        append(replay, naive, Step(frames[row], np.ones(1, int), np.ones(1), ended, cut_off, started, np.zeros(1, int)))
     columns = replay.columns(range(6))
     assert columns.previous.tolist() == [-1, 0, 1, -1, 3, 4]
     assert columns.following.tolist() == [1, 2, -1, 4, 5, -1]
@@ -299,7 +299,7 @@ def test_files_stay_while_a_kept_checkpoint_refers_to_them(tmp_path: Path) -> No
     go_on(2)
     replay.release([second])
     assert files() == [3, 4, 5]
-    with pytest.raises(Exception, match="segment-000000.bin is missing"):
+    with pytest.raises(RunError, match=r"segment-000000\.bin is missing"):
         Replay.restore(tmp_path, first, arrays)
     assert_same(replay, naive)
 
