@@ -83,6 +83,7 @@ class GridWorld(gymnasium.Env[Image, np.int64], ABC):
         self.goal = self.find("G")[0]
         self._starts = self.start_states()
         self._state = self._starts[0]
+        self._reachable = self._find_reachable()
         self._pictures: dict[State, Image] = {}
         self.observation_space = gymnasium.spaces.Box(0, 255, (3, SIDE, SIDE), np.uint8)
         self.action_space = gymnasium.spaces.Discrete(len(MOVES))
@@ -106,8 +107,7 @@ class GridWorld(gymnasium.Env[Image, np.int64], ABC):
         self._state = self._starts[int(self.np_random.integers(len(self._starts)))]
         if options and "state" in options:
             wanted = tuple(int(number) for number in options["state"])
-            reachable = self.reachable()
-            if wanted not in reachable or self._is_goal(wanted):
+            if wanted not in self._reachable or self._is_goal(wanted):
                 raise UsageError(f"no episode can stand in state {wanted}; true_mdp().states lists those that can be")
             self._state = wanted
         return self._observation(), {}
@@ -131,7 +131,7 @@ class GridWorld(gymnasium.Env[Image, np.int64], ABC):
 
     def true_mdp(self) -> TrueMDP:
         """The exact MDP of every state that an episode can reach."""
-        states = sorted(self.reachable())
+        states = sorted(self._reachable)
         index = {state: number for number, state in enumerate(states)}
         transitions = np.zeros((len(states), len(MOVES), len(states)))
         terminals = np.array([self._is_goal(state) for state in states])
@@ -144,17 +144,6 @@ class GridWorld(gymnasium.Env[Image, np.int64], ABC):
         starts[[index[state] for state in self._starts]] = 1.0 / len(self._starts)
         return TrueMDP(np.array(states, np.int64), transitions, rewards, terminals, starts)
 
-    def reachable(self) -> set[State]:
-        """Every state that an episode can reach."""
-        found, front = set(self._starts), list(self._starts)
-        while front:
-            state = front.pop()
-            for action in range(len(MOVES)) if not self._is_goal(state) else ():
-                new = {following for _, following in self.outcomes(state, action)} - found
-                found |= new
-                front += new
-        return found
-
     def find(self, characters: str) -> list[State]:
         """Cells (row, column) of the map that show any of these characters, row by row."""
         rows, columns = np.nonzero(np.isin(self._tiles, list(characters.encode())))
@@ -165,6 +154,17 @@ class GridWorld(gymnasium.Env[Image, np.int64], ABC):
         row, column = cell[0] + MOVES[action][0], cell[1] + MOVES[action][1]
         inside = 0 <= row < self._tiles.shape[0] and 0 <= column < self._tiles.shape[1]
         return (row, column) if inside and chr(self._tiles[row, column]) not in closed else (cell[0], cell[1])
+
+    def _find_reachable(self) -> set[State]:
+        """Every state that an episode can reach."""
+        found, front = set(self._starts), list(self._starts)
+        while front:
+            state = front.pop()
+            for action in range(len(MOVES)) if not self._is_goal(state) else ():
+                new = {following for _, following in self.outcomes(state, action)} - found
+                found |= new
+                front += new
+        return found
 
     def _is_goal(self, state: State) -> bool:
         return state[:2] == self.goal

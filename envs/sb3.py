@@ -22,6 +22,7 @@ AnyVectorEnv: TypeAlias = VectorEnv[Any, Any, Any]
 Observations: TypeAlias = npt.NDArray[Any]  # (B, ...)
 Infos: TypeAlias = list[dict[str, Any]]  # one of each environment
 Mask: TypeAlias = npt.NDArray[np.bool_]  # (B,)
+FINAL = {"final_obs", "_final_obs", "final_info", "_final_info"}  # where SAME_STEP reports the ends of episodes
 MAX_SEED = 2**31  # environments written in C take no more
 
 
@@ -70,7 +71,7 @@ class VectorEnvToVecEnv(VecEnv):
         stepped, rewards, terminated, truncated, vector_infos = self.venv.step(self._actions)
         observations = np.array(stepped)  # a copy: agents keep it beyond the next step
         dones = np.asarray(terminated, np.bool_) | np.asarray(truncated, np.bool_)
-        infos = split_infos(vector_infos, self.num_envs)
+        infos = split_infos({key: vector_infos[key] for key in vector_infos.keys() - FINAL}, self.num_envs)
         for info, cut in zip(infos, truncated & ~terminated, strict=True):
             info["TimeLimit.truncated"] = bool(cut)
         if dones.any():
@@ -101,14 +102,10 @@ class VectorEnvToVecEnv(VecEnv):
         final = split_infos(vector_infos.get("final_info", {}), self.num_envs)
         for index in np.flatnonzero(dones).tolist():
             begun = infos[index]
-            begun.pop("final_obs", None)
-            begun.pop("final_info", None)
             cut = begun.pop("TimeLimit.truncated")
+            last = np.array(vector_infos["final_obs"][index])
+            infos[index] = (final[index] or begun) | {"TimeLimit.truncated": cut, "terminal_observation": last}
             self.reset_infos[index] = begun
-            infos[index] = (final[index] or dict(begun)) | {
-                "TimeLimit.truncated": cut,
-                "terminal_observation": np.array(vector_infos["final_obs"][index]),
-            }
 
     def close(self) -> None:
         self.venv.close()
