@@ -36,7 +36,7 @@ def env_id(name: str) -> str:
     raise UsageError(f"unknown environment '{name}'; {hint} (your own: module:Id)")
 
 
-def make_env(name: str, **kwargs: Any) -> AnyEnv:
+def make_env(name: str, /, **kwargs: Any) -> AnyEnv:
     """Make an environment that observes images uint8 (C, H, W) or vectors float32 (D,).
 
     Args:
