@@ -304,6 +304,18 @@ def test_files_stay_while_a_kept_checkpoint_refers_to_them(tmp_path: Path) -> No
     assert_same(replay, naive)
 
 
+def test_a_run_killed_twice_goes_on_from_the_same_checkpoint(tmp_path: Path) -> None:
+    replay, naive = filled(tmp_path)
+    meta, arrays = replay.commit(), replay.state()
+    for seed in range(2):
+        again = Replay.restore(tmp_path, meta, arrays)
+        assert_same(again, naive)
+        feed = Feed(seed, 2, SHAPE)
+        for _ in range(60):  # until everything that was committed has left
+            again.append(*next(feed).arguments())
+        assert again.first_row >= replay.next_row
+
+
 def test_another_cap_after_a_resume(tmp_path: Path) -> None:
     replay, naive = filled(tmp_path)
     meta, arrays = replay.commit(), replay.state()
