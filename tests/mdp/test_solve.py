@@ -41,7 +41,7 @@ def exact(transitions: Transitions, discount: float) -> NDArray[np.float64]:
         q = np.where(tried, np.nan_to_num(rewards) + discount * follow @ values, -np.inf)
         better = q.max(1) > q[every, chosen] + 1e-12 * max(1.0, float(np.abs(values).max()))
         if not (better & (policy >= 0)).any():
-            return values
+            return values.astype(np.float64)
         policy = np.where(better & (policy >= 0), q.argmax(1), policy)
     raise AssertionError("policy iteration did not end")
 
