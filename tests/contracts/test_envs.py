@@ -20,6 +20,7 @@ ENVS: dict[str, dict[str, Any]] = {  # name -> arguments
     "GridFourRooms": {},
     "GridKeyDoor": {},
     "GridWind": {},
+    "DoomHallHazard": {},
 }
 STEPS = 40
 
