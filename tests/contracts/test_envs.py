@@ -21,6 +21,7 @@ ENVS: dict[str, dict[str, Any]] = {  # name -> arguments
     "GridKeyDoor": {},
     "GridWind": {},
     "DoomHallHazard": {},
+    "Pong": {"repeat_action_probability": 0.25},
 }
 STEPS = 40
 
