@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from rl_discrete.latents.config import BinaryConcreteConfig, GumbelSoftmaxConfig, SemanticHashingConfig
@@ -54,8 +54,11 @@ class EncoderConfig:
     average_decay: float = 0.0
     """Decay per gradient step of the moving average of the weights that codes are made with, in [0, 1); 0: none."""
     consistency: float = 0.0
-    """Weight, >= 0, of the cross-entropy between codes and those of the newest frozen copy: it keeps codes as they
-    were, and away from the edge at which a bit flips."""
+    """Weight, >= 0, of the cross-entropy, in nats, between codes and those that a copy of the encoder kept since the
+    last `consistency_every` gives the same observations: it keeps codes as they were, and away from the edge at which
+    a bit flips."""
+    consistency_every: int = 200
+    """Gradient steps after which the copy is renewed, >= 1."""
     beta_prior: float = 1.0
     """Weight of the KL divergence from the transition prior, >= 0 (`vast` only)."""
     vector_noise: float = 0.1
@@ -74,3 +77,22 @@ class EncoderConfig:
     """Rows and columns of the grey image that is the code of `downsample`."""
     downsample_levels: int = 4
     """Grey levels of each of its pixels, >= 2."""
+
+
+PAPER_NETWORK = EncoderNetworkConfig(
+    channels=(32, 64, 64),
+    kernels=(8, 4, 3),
+    strides=(4, 2, 1),
+    hidden=(512,),
+    decoder="deconv",
+    decoder_channels=(256, 64, 64, 32),
+    half_resolution=False,
+    prior_hidden=(512, 256, 512),
+)
+"""Networks of the paper's experiments (architecture 5 of its code)."""
+
+PAPER_DOOM = EncoderConfig(network=PAPER_NETWORK, learning_rate=2e-4, final_learning_rate=1.0)
+"""`vast` of the paper on 60x80 colour frames: 32 bits."""
+
+PAPER_ATARI = replace(PAPER_DOOM, num_latents=64, gradient_clip=100.0)
+"""`vast` of the paper on stacks of four 84x84 grey frames: 64 bits."""

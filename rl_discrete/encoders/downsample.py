@@ -50,9 +50,10 @@ class DownsampleEncoder(FixedEncoder):
             unit = 0.5 + 0.5 * np.tanh(observations.astype(np.float64))
             return np.minimum(unit * levels, levels - 1).astype(np.int64)
         means = cell_means(observations, self._config.downsample_size)
-        frames = means.reshape(len(means), self._stack, -1, *means.shape[2:])  # (B, stack, C, h, w)
-        grey: Codes = frames.sum(2) * levels // (frames.shape[2] * (BRIGHTEST + 1))
-        return grey.reshape(len(grey), -1)
+        channels = means.shape[1] // self._stack
+        frames = means.reshape(len(means), self._stack, channels, *means.shape[2:])  # (B, stack, C, h, w)
+        grey: Codes = frames.sum(2) * levels // (channels * (BRIGHTEST + 1))
+        return grey.reshape(len(grey), self._stack * means.shape[2] * means.shape[3])
 
     def state(self) -> dict[str, Tensor]:
         """Nothing is learned or drawn: the sizes alone, so that another encoder's state is refused."""

@@ -64,9 +64,9 @@ class LearnedEncoder(ABC):
             UsageError: observations of another shape or type, or an action out of range.
             RunError: the loss or its gradient is not finite; the weights are left as they were before this step.
         """
-        self.network.model.observe(self.network.tensor(batch.current))
+        self._hold()
         terms, logits = self.terms(batch, self._noise)
-        if self._reference is not None and self.config.consistency > 0.0:
+        if self._reference is not None:
             kept = torch.from_numpy(self._reference.codes(batch.current))
             terms["consistency"] = self.config.consistency * code_nats(logits, kept)
         loss = torch.stack(list(terms.values())).sum(0).mean()
@@ -81,9 +81,16 @@ class LearnedEncoder(ABC):
             )
         self._optimiser.step()
         self._steps += 1
+        self.network.model.observe(self.network.tensor(batch.current))
         self._follow()
         means = {name: term.mean().item() for name, term in terms.items()}
         return {"loss": value, **means, "gradient_norm": norm, "learning_rate": self._learning_rate()}
+
+    def _hold(self) -> None:
+        """Takes the codes of today as those to keep, every `consistency_every` gradient steps."""
+        due = self._steps > 0 and self._steps % self.config.consistency_every == 0
+        if due and self.config.consistency > 0.0:
+            self._reference = deepcopy(self._keyed)
 
     @torch.no_grad()
     def _follow(self) -> None:
@@ -126,9 +133,6 @@ class LearnedEncoder(ABC):
         return self._keyed.decode(keys)
 
     def frozen_copy(self) -> FrozenEncoder:
-        """The encoder as it is now; with `consistency` on, later gradient steps hold codes to those of this copy."""
-        if self.config.consistency > 0.0:
-            self._reference = deepcopy(self._keyed)
         return FrozenEncoder(deepcopy(self._keyed))
 
     def state(self) -> dict[str, Tensor]:
@@ -161,7 +165,9 @@ class LearnedEncoder(ABC):
         moments: dict[int, dict[str, Tensor]] = {}
         for name, value in section(state, "optimiser").items():
             index, _, key = name.partition(".")
-            moments.setdefault(int(index), {})[key] = value.clone()
+            parameter = self._parameters[int(index)]  # fused Adam wants its moments laid out in memory like it
+            like = parameter if value.shape == parameter.shape else value
+            moments.setdefault(int(index), {})[key] = torch.empty_like(like).copy_(value)
         optimiser = self._optimiser.state_dict()
         optimiser["state"] = moments
         self._optimiser.load_state_dict(optimiser)
@@ -189,5 +195,7 @@ def check_learning(config: EncoderConfig) -> None:
     for name in ("gradient_clip", "consistency", "beta_prior"):
         if not 0.0 <= getattr(config, name) < math.inf:
             raise UsageError(f"{name} must be >= 0 and finite, got {getattr(config, name)}")
+    if config.consistency_every < 1:
+        raise UsageError(f"consistency_every must be >= 1, got {config.consistency_every}")
     if not 0.0 <= config.average_decay < 1.0:
         raise UsageError(f"average_decay must be in [0, 1), got {config.average_decay}")

@@ -53,9 +53,9 @@ class SimHashEncoder(FixedEncoder):
         if len(self._shape) == 1:
             return observations.astype(np.float64)
         means = cell_means(observations, self._config.simhash_size)
-        flat = means.reshape(*means.shape[:2], -1)  # (B, C, h * w)
-        centred = flat * flat.shape[2] - flat.sum(2, keepdims=True)
-        inputs: NDArray[np.float64] = centred.reshape(len(centred), -1).astype(np.float64)
+        pixels = means.shape[2] * means.shape[3]
+        centred = means * pixels - means.sum((2, 3), keepdims=True)  # (B, C, h, w)
+        inputs: NDArray[np.float64] = centred.reshape(len(centred), means.shape[1] * pixels).astype(np.float64)
         return inputs
 
     def state(self) -> dict[str, Tensor]:
