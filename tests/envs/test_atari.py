@@ -9,7 +9,6 @@ import gymnasium
 import numpy as np
 import pytest
 from ale_py.vector_env import AtariVectorEnv
-from gymnasium.utils.env_checker import check_env
 from gymnasium.wrappers import AtariPreprocessing
 from numpy.typing import NDArray
 
@@ -50,7 +49,7 @@ def test_frames_and_rewards_are_those_of_gymnasium(game: str, colour: bool, noop
     env = AtariEnv(game, max_noops=noops, repeat_action_probability=sticky, colour=colour)
     raw = gymnasium.make(f"ALE/{game}-v5", frameskip=1, repeat_action_probability=sticky, max_episode_steps=None)
     reference = AtariPreprocessing(raw, noop_max=noops, frame_skip=4, grayscale_obs=not colour)
-    actions = actions_for(env, 120)
+    actions = actions_for(env, 100)
     assert same(play(env, 3, actions), play(reference, 3, actions))
     other = AtariEnv(game, max_noops=noops, repeat_action_probability=0.5, colour=colour)
     assert not same(play(other, 3, actions), play(reference, 3, actions))
@@ -61,7 +60,7 @@ def test_frames_and_rewards_are_those_of_the_vector_env_of_ale() -> None:
     vector = AtariVectorEnv(
         "space_invaders", 1, noop_max=0, stack_num=1, reward_clipping=False, use_fire_reset=False, num_threads=1
     )
-    actions = actions_for(env, 400)
+    actions = actions_for(env, 200)
     ours = play(env, 0, actions)
     theirs = vector.reset(seed=0)[0]
     assert np.array_equal(ours[0][0][..., 0], theirs[0, 0])
@@ -149,10 +148,6 @@ def test_size_and_colour_can_be_chosen_and_the_screen_rendered() -> None:
     assert picture.dtype == np.uint8
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 3
     assert AtariEnv("Pong").render() is None
-
-
-def test_gymnasium_finds_no_fault() -> None:
-    check_env(gymnasium.make("rl_discrete/Pong-v0", render_mode="rgb_array").unwrapped)
 
 
 @pytest.mark.parametrize("name", ["MsPacman", "ms_pacman", "ms-pacman", "mspacman"])
