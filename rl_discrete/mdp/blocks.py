@@ -2,8 +2,8 @@
 
 A sweep reads the block of one row from end to end, so it should be contiguous; an add looks for one entry in it. A
 block of up to 32 entries is dense and searched in order; a larger one is itself a small open-addressing hash, so that
-a row with a million predecessors costs no more per add than one with two. Blocks that outgrow their place move to the
-end of the pool; what they leave behind goes when the pool is rebuilt.
+a row with a million predecessors costs no more per add than one with two. A block that outgrows its place moves to one
+that another block of that capacity has left, or to the end of the pool. Rebuilding the pool removes what is left over.
 
 The pair (row, action) has the number `row << bits | action`. Transitions that ended the episode stand in the block of
 the row where they *began*, under the number `-2 - action`: they propagate nothing and cost no column of their own.
@@ -21,14 +21,26 @@ from rl_discrete.mdp.compiled import Index, kernel
 EMPTY = -1
 DENSE = 32
 START, CAPACITY, LENGTH = 0, 1, 2
-USED, LIVE, EDGES = 0, 1, 2
+USED, LIVE, EDGES, LEFT = 0, 1, 2, 3
+POOL_SIZES = LEFT + 34  # the capacities that 31 bits can hold
 
 Spans: TypeAlias = NDArray[np.int32]
 """(R, 3): first entry, capacity and length of each row's block."""
 Entries: TypeAlias = NDArray[np.int32]
 """(2 P,): pair and count of each of P entries in turn."""
 Pool: TypeAlias = NDArray[np.int64]
-"""(3,): entries of the pool given out so far, those that belong to a block, and edges (ends not counted)."""
+"""(POOL_SIZES,): entries of the pool given out so far, those that belong to a block, edges (ends not counted).
+
+From LEFT on, for each capacity in turn: the first of the places of that capacity that were left, or -1. The first entry
+of such a place holds the next.
+"""
+
+
+def make_pool() -> Pool:
+    """The sizes of an empty pool."""
+    pool = np.full(POOL_SIZES, -1, np.int64)
+    pool[:LEFT] = 0
+    return pool
 
 
 @kernel
@@ -83,7 +95,7 @@ def find_entry(spans: Spans, entries: Entries, row: Index, pair: Index) -> Index
 
 @kernel
 def room_needed(spans: Spans, row: Index) -> Index:
-    """Entries that the pool must have left for one more entry in the block of `row`; 0 where it has a place."""
+    """The capacity to which the block of `row` must grow for one more entry; 0 where it has a place."""
     capacity, length = np.int64(spans[row, CAPACITY]), np.int64(spans[row, LENGTH])
     limit = capacity if capacity <= DENSE else (capacity >> 2) * 3
     return next_capacity(capacity) if length >= limit else 0
@@ -106,6 +118,47 @@ def insert_entry(spans: Spans, entries: Entries, pool: Pool, row: Index, pair: I
 
 
 @kernel
+def _kind(capacity: Index) -> Index:
+    """Where `pool` keeps the places of this capacity."""
+    kind: Index = LEFT
+    size = next_capacity(0)
+    while size < capacity:
+        size = next_capacity(size)
+        kind += 1
+    return kind
+
+
+@kernel
+def has_room(entries: Entries, pool: Pool, capacity: Index) -> bool:
+    """Whether the pool can give a place to a block of this capacity."""
+    return bool(pool[USED] + capacity <= entries.shape[0] >> 1 or pool[_kind(capacity)] >= 0)
+
+
+@kernel
+def _leave(entries: Entries, pool: Pool, start: Index, capacity: Index) -> None:
+    """Keep the place of a block for another one."""
+    if capacity > 0:
+        kind = _kind(capacity)
+        entries[2 * start] = pool[kind]
+        pool[kind] = start
+        pool[LIVE] -= capacity
+
+
+@kernel
+def _place(entries: Entries, pool: Pool, capacity: Index) -> Index:
+    """The start of a place for a block of this capacity; the pool must have room."""
+    kind = _kind(capacity)
+    start = np.int64(pool[kind])
+    if start >= 0:
+        pool[kind] = entries[2 * start]
+    else:
+        start = np.int64(pool[USED])
+        pool[USED] += capacity
+    pool[LIVE] += capacity
+    return start
+
+
+@kernel
 def clear_block(spans: Spans, entries: Entries, row: Index) -> None:
     """Mark every place of a hashed block as empty."""
     start, capacity = np.int64(spans[row, START]), np.int64(spans[row, CAPACITY])
@@ -117,11 +170,9 @@ def clear_block(spans: Spans, entries: Entries, row: Index) -> None:
 
 @kernel
 def _move(spans: Spans, entries: Entries, pool: Pool, row: Index, capacity: Index) -> None:
-    """Give the block of `row` a larger place at the end of the pool."""
+    """Give the block of `row` a larger place."""
     old, old_capacity = np.int64(spans[row, START]), np.int64(spans[row, CAPACITY])
-    start = pool[USED]
-    pool[USED] += capacity
-    pool[LIVE] += capacity - old_capacity
+    start = _place(entries, pool, capacity)
     spans[row, START] = start
     spans[row, CAPACITY] = capacity
     clear_block(spans, entries, row)
@@ -132,6 +183,7 @@ def _move(spans: Spans, entries: Entries, pool: Pool, row: Index, capacity: Inde
             place = _hashed_place(entries, start, capacity, pair) if capacity > DENSE else start + index
             entries[2 * place] = pair
             entries[2 * place + 1] = entries[2 * (old + index) + 1]
+    _leave(entries, pool, old, old_capacity)
 
 
 @kernel
@@ -163,9 +215,9 @@ def delete_entry(spans: Spans, entries: Entries, pool: Pool, row: Index, place: 
 
 
 @kernel
-def free_block(spans: Spans, pool: Pool, row: Index) -> None:
+def free_block(spans: Spans, entries: Entries, pool: Pool, row: Index) -> None:
     """Give back the place of a block without entries."""
-    pool[LIVE] -= np.int64(spans[row, CAPACITY])
+    _leave(entries, pool, np.int64(spans[row, START]), np.int64(spans[row, CAPACITY]))
     spans[row, START] = 0
     spans[row, CAPACITY] = 0
     spans[row, LENGTH] = 0
@@ -185,3 +237,30 @@ def rebuild_pool(spans: Spans, entries: Entries, pool: Pool, num_rows: Index, fr
         spans[row, START] = used
         used += capacity
     pool[USED] = used
+    pool[LEFT:] = -1
+
+
+@kernel
+def sound(spans: Spans, entries: Entries, pool: Pool, num_rows: Index, bits: Index, num_actions: Index) -> bool:
+    """Whether every block and every place that was left lies in the pool and names pairs that exist."""
+    used = pool[USED]
+    for row in range(num_rows):
+        start, capacity, length = np.int64(spans[row, 0]), np.int64(spans[row, 1]), np.int64(spans[row, 2])
+        if capacity < 0:
+            continue
+        limit = capacity if capacity <= DENSE else (capacity >> 2) * 3
+        if start < 0 or length < 0 or length > limit or start + capacity > used:
+            return False
+        for index in range(capacity if capacity > DENSE else length):
+            pair = np.int64(entries[2 * (start + index)])
+            action = pair & ((1 << bits) - 1) if pair >= 0 else -2 - pair
+            if action >= num_actions or pair >> bits >= num_rows:
+                return False
+    for kind in range(LEFT, POOL_SIZES):
+        place, steps = np.int64(pool[kind]), 0
+        while place >= 0:
+            steps += 1
+            if place >= used or steps > used:
+                return False
+            place = np.int64(entries[2 * place])
+    return True

@@ -11,13 +11,13 @@ from rl_discrete.mdp.blocks import (
     CAPACITY,
     LENGTH,
     START,
-    USED,
     Entries,
     Pool,
     Spans,
     delete_entry,
     find_entry,
     free_block,
+    has_room,
     insert_entry,
     next_capacity,
     room_needed,
@@ -83,7 +83,7 @@ def take_in(table: Table, batch: TransitionArrays, index: Index) -> tuple[Index,
         if end or row >= 0:
             place = find_entry(table.spans, table.entries, next_row, pair)
         needed = room_needed(table.spans, next_row) if place < 0 else 0
-    if table.pool[USED] + needed > table.entries.shape[0] >> 1:
+    if needed > 0 and not has_room(table.entries, table.pool, needed):
         table.sizes[NEEDED] = needed
         return NO_ENTRY, row, next_row
 
@@ -211,7 +211,7 @@ def release(table: Table, row: Index) -> bool:
         if table.counts[cell] > 0:
             return False
     free_slot(table.slots, table.keys, row)
-    free_block(table.spans, table.pool, row)
+    free_block(table.spans, table.entries, table.pool, row)
     spans[row, CAPACITY] = FREED
     spans[row, START] = table.sizes[FREE]
     table.sizes[FREE] = row

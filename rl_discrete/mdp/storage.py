@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rl_discrete.mdp.blocks import CAPACITY, LENGTH, LIVE, START, USED, rebuild_pool
+from rl_discrete.mdp.blocks import CAPACITY, LIVE, START, USED, make_pool, rebuild_pool, sound
 from rl_discrete.mdp.counting import ACTIONS, BITS, FREE, FREED, NUM_FREE, ROWS, Table
 from rl_discrete.mdp.hashing import SLOTS_PER_ROW, fill_slots, make_slots
 from rl_discrete.runs.errors import RunError
@@ -31,7 +31,7 @@ def make_table(num_actions: int, key_words: int, rows: int = FIRST_ROWS, entries
         slots=make_slots(rows),
         spans=np.zeros((rows, 3), np.int32),
         entries=np.zeros(2 * entries, np.int32),
-        pool=np.zeros(3, np.int64),
+        pool=make_pool(),
         counts=np.zeros(rows * num_actions, np.int32),
         reward_sums=np.zeros(rows * num_actions),
         sizes=np.array([0, -1, 0, num_actions, (num_actions - 1).bit_length(), 0], np.int64),
@@ -155,20 +155,11 @@ def _check(table: Table, saved: Mapping[str, NDArray[Any]]) -> None:
         "reward_sums": rows * actions,
     }
     wrong = [name for name, length in lengths.items() if len(saved[name]) != length]
-    live = in_use(table)
-    spans = table.spans[:rows].astype(np.int64)
-    blocks, free = spans[live], spans[~live, START]
-    pairs = table.entries[: 2 * used : 2].astype(np.int64)
-    known = pairs[pairs >= 0]
+    free = table.spans[:rows][~in_use(table), START]
     good = (
         not wrong
         and bits == (actions - 1).bit_length()
-        and np.all(blocks >= 0)
-        and np.all(blocks[:, LENGTH] <= blocks[:, CAPACITY])
-        and np.all(blocks[:, START] + blocks[:, CAPACITY] <= used)
-        and np.all((known >> bits) < rows)
-        and np.all((known & ((1 << bits) - 1)) < actions)
-        and np.all(pairs >= -1 - actions)
+        and sound(table.spans, table.entries, table.pool, rows, bits, actions)
         and int(table.sizes[NUM_FREE]) == len(free)
         and np.all((free >= -1) & (free < rows))
         and -1 <= int(table.sizes[FREE]) < rows
