@@ -65,10 +65,11 @@ class LearnedEncoder(ABC):
             RunError: the loss or its gradient is not finite; the weights are left as they were before this step.
         """
         self._hold()
+        self.network.model.observe(self.network.tensor(batch.current))
         terms, logits = self.terms(batch, self._noise)
         if self._reference is not None:
             kept = torch.from_numpy(self._reference.codes(batch.current))
-            terms["consistency"] = self.config.consistency * code_nats(logits, kept)
+            terms["consistency"] = self.config.consistency * self._progress * code_nats(logits, kept)
         loss = torch.stack(list(terms.values())).sum(0).mean()
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -81,7 +82,6 @@ class LearnedEncoder(ABC):
             )
         self._optimiser.step()
         self._steps += 1
-        self.network.model.observe(self.network.tensor(batch.current))
         self._follow()
         means = {name: term.mean().item() for name, term in terms.items()}
         return {"loss": value, **means, "gradient_norm": norm, "learning_rate": self._learning_rate()}

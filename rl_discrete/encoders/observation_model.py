@@ -12,6 +12,8 @@ from rl_discrete.encoders.config import EncoderConfig
 from rl_discrete.encoders.networks import image_decoder, image_encoder, layers
 
 _VECTOR_LIMIT = 10.0  # standard deviations beyond which a number of a vector says no more
+_IMAGES_NOTED = 2400  # observations that the mean image is made of: from then on it stays, so that codes do not drift
+_FAINT = 1e-3  # probability nearest to 0 and 1 that the mean image may have
 
 
 class ObservationModel(nn.Module, ABC):
@@ -38,15 +40,21 @@ class ObservationModel(nn.Module, ABC):
         return None
 
     def observe(self, observations: Tensor) -> None:
-        """Takes note of the scale of observations; images have a fixed one."""
+        """Takes note of the scale of observations, before it is asked for codes that are to last."""
 
 
 class ImageModel(ObservationModel):
     """Stacks of frames, uint8 (B, stack * C, H, W); the newest frame is reconstructed, pixel by pixel (Bernoulli).
 
-    With `half_resolution` the target is the mean of 2x2 pixels and each of its pixels counts four times. Weights and
-    images lie channels last in memory, which a CPU computes faster.
+    The encoder sees how a frame differs from the mean frame, in units of the standard deviation of all pixels, and the
+    decoder adds to the mean frame: what never moves costs nothing to learn, and a small thing that moves is not lost
+    beside it. With `half_resolution` the target is the mean of 2x2 pixels and each of its pixels counts four times.
+    Weights and images lie channels last in memory, which a CPU computes faster.
     """
+
+    count: Tensor
+    mean: Tensor
+    squares: Tensor
 
     def __init__(
         self, shape: tuple[int, int, int], stack: int, num_logits: int, num_features: int, config: EncoderConfig
@@ -59,20 +67,49 @@ class ImageModel(ObservationModel):
         self.scale = height * width / (target[0] * target[1])
         self.encoder = image_encoder(shape, num_logits, network)
         self.decoder = image_decoder(num_features, (self.frame_channels, *target), network)
+        self.register_buffer("count", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("mean", torch.zeros(self.frame_channels, height, width))
+        self.register_buffer("squares", torch.zeros((), dtype=torch.float64))  # of deviations, per observation summed
         self.to(memory_format=torch.channels_last)
 
+    @property
+    def _deviation(self) -> Tensor:
+        variance = self.squares / (self.count.clamp(min=1.0) * self.mean.numel())
+        return torch.where(variance > 0.0, variance, 1.0).sqrt().float()
+
     def prepare(self, observations: Tensor) -> Tensor:
-        return observations.contiguous(memory_format=torch.channels_last).float() / 255.0
+        stack = observations.shape[1] // self.frame_channels
+        pixels = observations.contiguous(memory_format=torch.channels_last).float() / 255.0
+        return (pixels - self.mean.repeat(stack, 1, 1)) / self._deviation
 
     def nats(self, decoded: Tensor, prepared: Tensor) -> Tensor:
-        target = prepared[:, : self.frame_channels]
-        if self.half_resolution:
-            target = F.avg_pool2d(target, 2, ceil_mode=True)
-        entropy = F.binary_cross_entropy_with_logits(decoded, target, reduction="none")
+        target = (prepared[:, : self.frame_channels] * self._deviation + self.mean).clamp(0.0, 1.0)
+        entropy = F.binary_cross_entropy_with_logits(
+            decoded + self._mean_logits(), self._reduced(target), reduction="none"
+        )
         return self.scale * entropy.sum((1, 2, 3))
 
     def pictures(self, decoded: Tensor) -> Tensor:
-        return (decoded.sigmoid() * 255.0).round().to(torch.uint8)
+        return ((decoded + self._mean_logits()).sigmoid() * 255.0).round().to(torch.uint8)
+
+    def _mean_logits(self) -> Tensor:
+        """Logits (1, C, H', W') of the mean frame at the decoder's resolution; zeros before anything was seen."""
+        mean = torch.where(self.count > 0, self.mean, 0.5)
+        return torch.logit(self._reduced(mean[None]), eps=_FAINT)
+
+    def _reduced(self, frames: Tensor) -> Tensor:
+        return F.avg_pool2d(frames, 2, ceil_mode=True) if self.half_resolution else frames
+
+    def observe(self, observations: Tensor) -> None:
+        if self.count >= _IMAGES_NOTED:
+            return
+        new = observations[:, : self.frame_channels].float() / 255.0
+        total = self.count + len(new)
+        shift = new.mean(0) - self.mean
+        within = (new - new.mean(0)).double().square().sum()
+        self.squares += within + shift.double().square().sum() * self.count * len(new) / total
+        self.mean += shift * (len(new) / total)
+        self.count.copy_(total)
 
 
 class VectorModel(ObservationModel):
