@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from rl_discrete.mdp.compiled import kernel
 from rl_discrete.mdp.transitions import Keys
 from rl_discrete.runs.errors import UsageError
 
@@ -111,7 +111,8 @@ def nearest(
     reach = widest if max_radius is None else min(operator.index(max_radius), widest)
     shape = (len(queries), q.shape[1])
     sums, weights, radius = np.zeros(shape), np.zeros(shape), np.full(shape, reach, np.int32)
-    _scan(keys, q, counts, np.ascontiguousarray(queries), sums, weights, radius)
+    limits = np.empty(len(queries), np.int64)
+    _scan(keys, q, counts, np.ascontiguousarray(queries), sums, weights, radius, limits)
     found = weights > 0
     np.divide(sums, weights, out=sums, where=found)
     return Estimates(np.where(found, sums, fallback), np.where(found, radius, -1).astype(np.int32))
@@ -124,7 +125,7 @@ def _check_options(max_radius: int | None, fallback: float) -> None:
         raise UsageError(f"fallback must be finite, got {fallback}")
 
 
-@njit(cache=True)
+@kernel
 def _scan(
     keys: Keys,
     q: NDArray[np.float64],
@@ -133,9 +134,12 @@ def _scan(
     sums: NDArray[np.float64],
     weights: NDArray[np.float64],
     radius: NDArray[np.int32],
+    limits: NDArray[np.int64],
 ) -> None:
-    """Fill `sums` of N Q and `weights` of N at the smallest distance, `radius`; it comes in as the largest."""
-    limits = np.empty(len(queries), np.int64)  # no row further away than this can matter; -1: all is known
+    """Fill `sums` of N Q and `weights` of N at the smallest distance, `radius`; it comes in as the largest.
+
+    No row further away than the query's entry in `limits` can matter; -1: all is known.
+    """
     for query in range(len(queries)):
         limits[query] = _limit(query, weights, radius)
     for begin in range(0, len(keys), _BLOCK):
@@ -155,7 +159,7 @@ def _scan(
             return
 
 
-@njit(cache=True)
+@kernel
 def _limit(query: int, weights: NDArray[np.float64], radius: NDArray[np.int32]) -> int:
     limit = -1
     for action in range(radius.shape[1]):
@@ -164,7 +168,7 @@ def _limit(query: int, weights: NDArray[np.float64], radius: NDArray[np.int32]) 
     return limit
 
 
-@njit(cache=True)
+@kernel
 def _take(
     distance: int,
     row: int,
@@ -188,7 +192,7 @@ def _take(
     return nearer
 
 
-@njit(cache=True)
+@kernel
 def _seek(keys: Keys, queries: Keys, query: int, row: int, end: int, limit: int) -> tuple[int, int]:
     """The first row from `row` on whose key is at most `limit` bits from the query's, and its distance; or `end`."""
     words = np.uint64(keys.shape[1])
@@ -202,7 +206,7 @@ def _seek(keys: Keys, queries: Keys, query: int, row: int, end: int, limit: int)
     return end, 0
 
 
-@njit(cache=True)
+@kernel
 def _count(bits: np.uint64) -> np.uint64:
     """How many bits are set. The compiler knows this way of counting and uses the processor's own."""
     bits -= (bits >> np.uint64(1)) & np.uint64(0x5555555555555555)

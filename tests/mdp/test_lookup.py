@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from rl_discrete.mdp.lookup import Estimates, HammingLookup, nearest
+from rl_discrete.mdp.sweeping import PrioritizedSweeping
+from rl_discrete.mdp.tabular import TabularMDP
 from rl_discrete.runs.errors import UsageError
 
 
@@ -163,6 +165,28 @@ def test_a_planner_that_changes_is_read_anew() -> None:
     before = lookup.q_values(stranger).q[0, 0]
     q += 1.0
     assert lookup.q_values(stranger).q[0, 0] == pytest.approx(before + 1.0)
+
+
+def test_a_real_planner_is_read_after_adds_and_removals() -> None:
+    """Rows of forgotten states are recycled or orphaned; neither may count as a neighbour."""
+    rng = np.random.default_rng(1)
+    planner = PrioritizedSweeping(TabularMDP(num_actions=3, key_words=2), discount=0.9)
+    size = 400
+    keys = random_table(2, size, 2, 1, 64, 1.0)[0]
+    at, to = rng.integers(len(keys), size=(2, size))
+    batch = keys[at], rng.integers(3, size=size), rng.normal(size=size), keys[to], rng.random(size) < 0.1
+    planner.observe(*batch)
+    planner.plan(1000)
+    planner.forget(*(column[: size // 2] for column in batch))
+    planner.plan(50)
+    every, q, counts = planner.view()
+    found = HammingLookup(planner, max_radius=60, fallback=-3.0).q_values(keys)
+    for key, values, radii in zip(keys, found.q, found.radius, strict=True):
+        expected, distances = by_definition(every, q, counts, key, 60, -3.0)
+        assert radii.tolist() == distances
+        np.testing.assert_allclose(values, expected, rtol=1e-12)
+    assert (found.radius == 0).any()
+    assert (found.radius > 0).any()
 
 
 @pytest.mark.parametrize(
