@@ -107,10 +107,9 @@ class Transitions:
         for name, shape in (("rows", (states,)), ("counts", (states, actions)), ("reward_sums", (states, actions))):
             if getattr(self, name).shape != shape:
                 raise UsageError(f"{name} must have shape {shape} like keys, got {getattr(self, name).shape}")
-        if states and (self.rows.min() < 0 or len(np.unique(self.rows)) < states):
+        if self.rows.min(initial=0) < 0 or _has_twins(self.rows[:, None]):
             raise UsageError("rows must be >= 0 and differ from each other")
-        ordered = self.keys[np.lexsort(self.keys.T)]
-        if np.any((ordered[1:] == ordered[:-1]).all(axis=1)):
+        if _has_twins(self.keys):
             raise UsageError("two states have the same key; merge them or mend the encoder")
         if np.any(self.counts < 0):
             raise UsageError(f"counts must be >= 0, got {self.counts.min()}")
@@ -137,6 +136,15 @@ class Transitions:
         if np.any(self.terminations < 0):
             state, action = np.argwhere(self.terminations < 0)[0]
             raise UsageError(f"the edges of state {state}, action {action} count more transitions than counts says")
+
+
+def _has_twins(table: NDArray[Any]) -> bool:
+    """Whether two rows (N, W) are equal. Mostly the first words differ, and sorting those alone tells."""
+    first = np.sort(table[:, 0])
+    if not np.any(first[1:] == first[:-1]):
+        return False
+    ordered = table[np.lexsort(table.T)]
+    return bool(np.any((ordered[1:] == ordered[:-1]).all(axis=1)))
 
 
 def _read_only(array: NDArray[Any]) -> NDArray[Any]:

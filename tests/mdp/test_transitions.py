@@ -34,6 +34,13 @@ def test_a_picture_says_what_was_seen() -> None:
     np.testing.assert_array_equal(picture.mean_rewards, [[2.0, -1.0], [np.nan, 0.25]])
 
 
+def test_keys_of_two_words_may_share_one_of_them() -> None:
+    visits = [(0, 0, 1.0, 1)]
+    assert transitions_of(visits, np.array([[1, 2], [1, 3], [2, 2]], np.uint64), 1).num_states == 3
+    with pytest.raises(UsageError, match="same key"):
+        transitions_of(visits, np.array([[1, 2], [1, 3], [1, 2]], np.uint64), 1)
+
+
 def test_an_empty_picture_is_one_too() -> None:
     empty = transitions_of([], np.zeros((0, 2), np.uint64), 3)
     assert (empty.num_states, empty.num_actions, empty.num_edges, empty.key_words) == (0, 3, 0, 2)
