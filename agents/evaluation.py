@@ -159,12 +159,12 @@ def evaluate(
             envs.append(make_env())
             closing.callback(envs[-1].close)
         running = [_Episode(number, env, seed, videos, num_videos) for number, env in enumerate(envs)]
-        observations = np.stack([episode.observation for episode in running])
         starts, state = np.ones(len(envs), np.bool_), None
         begun = len(envs)
         while len(finished) < episodes:
+            observations = np.stack([episode.observation for episode in running])
             actions, state = policy.predict(observations, state, starts, deterministic)
-            starts[:] = False
+            starts = np.zeros(len(envs), np.bool_)
             for index, episode in enumerate(running):
                 if episode.end is not None:
                     continue  # no episode is left for this env: its row of the batch stays as it is
@@ -178,7 +178,6 @@ def evaluate(
                         running[index] = _Episode(begun, episode.env, seed, videos, num_videos)
                         starts[index] = True
                         begun += 1
-                observations[index] = running[index].observation
     done = [finished[number] for number in range(episodes)]
     return Evaluation(
         seed=seed,
