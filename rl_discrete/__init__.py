@@ -6,28 +6,58 @@ Importing this package imports neither torch nor gymnasium: its subpackages and 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, overload
 
 if TYPE_CHECKING:
+    from rl_discrete.agents.trained_agent import AnyPolicy
     from rl_discrete.bench.trained_row import TrainedRow
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "load"]
 
 
-def load(run: str | Path, *, row: str | None = None, seed: int | None = None) -> TrainedRow:
+@overload
+def load(run: str | Path, *, row: str, seed: int | None = None) -> TrainedRow: ...
+@overload
+def load(
+    run: str | Path,
+    *,
+    row: None = None,
+    seed: int | None = None,
+    checkpoint: str | Path | None = None,
+    epsilon: float | None = None,
+) -> Any: ...  # the folder decides, and nobody wants to narrow a union that they know
+def load(
+    run: str | Path,
+    *,
+    row: str | None = None,
+    seed: int | None = None,
+    checkpoint: str | Path | None = None,
+    epsilon: float | None = None,
+) -> TrainedRow | AnyPolicy:
     """Give back what a run trained, whatever command made its folder.
+
+    An agent acts in three lines::
+
+        policy = rl_discrete.load("runs/my-run")
+        observation, _ = env.reset(seed=0)
+        action, state = policy.predict(observation)
 
     Args:
         run: the run folder, as given to `--out`.
         row: row of a benchmark, such as `ish-32x2`; None where the run holds only one.
-        seed: seed of the row; None for the first that it was run with.
+        seed: of the row, None for the first that it was run with; or of an agent's random actions, None for 0.
+        checkpoint: one of the checkpoints of an agent's run, as a folder; None for the newest that is good.
+        epsilon: probability of a random action of an agent (vast, dqn), in [0, 1]; None for 0.05.
 
     Returns:
-        The trained models of a row of `mnist-bench`, as from `rl_discrete.bench.mnist.load_run`.
+        For `mnist-bench` the trained models of a row, as from `rl_discrete.bench.mnist.load_run`. For `train` the
+        agent as it acts, with the `predict` of Stable-Baselines3: a `VastPolicy` (vast), an `Sb3Policy` (ppo, dqn)
+        or a `RandomPolicy` (random).
 
     Raises:
-        UsageError: no run of such a command in that folder, or no such row or seed in it.
+        UsageError: no run of such a command in that folder, no such row, seed or checkpoint in it, or an argument
+            that says nothing about such a run.
         RunError: its checkpoints are damaged.
     """
     from rl_discrete.runs.config import read_yaml
@@ -35,10 +65,22 @@ def load(run: str | Path, *, row: str | None = None, seed: int | None = None) ->
 
     path = Path(run)
     owner = read_yaml(path / "versions.json").get("run")  # JSON is YAML
-    command = owner.get("command") if isinstance(owner, dict) else None
-    if command != "mnist-bench":
-        raise UsageError(f"{path} holds no run of mnist-bench, the only command whose runs can be loaded")
+    command = str(owner.get("command")) if isinstance(owner, dict) else ""
+    foreign: dict[str, dict[str, object]] = {
+        "mnist-bench": {"checkpoint": checkpoint, "epsilon": epsilon},
+        "train": {"row": row},
+    }
+    if command not in foreign:
+        raise UsageError(f"{path} holds no run of mnist-bench or train, the commands whose runs can be loaded")
+    for name, value in foreign[command].items():
+        if value is not None:
+            raise UsageError(f"{path} holds a run of {command}, which has no {name}: got {value!r}; leave it out")
+    if command == "mnist-bench":
+        from rl_discrete.bench.mnist import load_run
 
-    from rl_discrete.bench.mnist import load_run
+        return load_run(path, row=row, seed=seed)
 
-    return load_run(path, row=row, seed=seed)
+    from rl_discrete.agents.trained_agent import load_agent
+
+    chosen = None if checkpoint is None else Path(checkpoint)
+    return load_agent(path, chosen, 0.05 if epsilon is None else epsilon, seed or 0).policy

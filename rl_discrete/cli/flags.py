@@ -145,6 +145,17 @@ def _mapping(text: str | dict[str, Any]) -> dict[str, Any]:
     return value
 
 
+def value_of(flag: str, argv: Sequence[str]) -> str | None:
+    """The value of a flag that decides which others there are; the last one where it is given twice."""
+    found = None
+    for word, following in zip(argv, [*argv, None][1:], strict=True):
+        if word == flag:
+            found = following
+        elif word.startswith(f"{flag}="):
+            found = word.partition("=")[2]
+    return found
+
+
 def parse(parser: ArgumentParser, argv: Sequence[str]) -> dict[str, Any]:
     """What the user gave and nothing else, nested as in YAML.
 

@@ -1,0 +1,35 @@
+"""The checkpoint of a run that a command is to work on: the newest good one, or one that the user names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+from rl_discrete.runs.checkpoint import Checkpoint, list_checkpoints, load_checkpoint, read_checkpoint
+from rl_discrete.runs.errors import UsageError
+
+
+def find_checkpoint(
+    run: Path, parts: Collection[str], checkpoint: Path | None = None, warn: Callable[[str], None] = print
+) -> Checkpoint:
+    """A checkpoint of a run; nothing of the run is changed.
+
+    Args:
+        run: the run folder.
+        parts: what is read and verified.
+        checkpoint: its folder; older ones too, as far as they hold the parts. None for the newest that is good.
+        warn: receives a line where the newest is damaged.
+
+    Raises:
+        UsageError: the run has no checkpoint yet, or `checkpoint` is none.
+        RunError: its checkpoints are damaged, or lack one of the parts.
+    """
+    if checkpoint is not None:
+        if not checkpoint.is_dir():
+            held = ", ".join(path.name for path in list_checkpoints(run / "checkpoints")) or "none"
+            raise UsageError(f"there is no checkpoint {checkpoint}; {run / 'checkpoints'} holds {held}")
+        return read_checkpoint(checkpoint, parts)
+    found = load_checkpoint(run / "checkpoints", parts, warn)
+    if found is None:
+        raise UsageError(f"{run} has no checkpoint yet: continue it with --resume")
+    return found

@@ -1,0 +1,111 @@
+"""What can be known to fail before the first step of a VaST run, and before it is resumed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+
+from rl_discrete.agents.config import Change, VastConfig
+from rl_discrete.agents.vast_start import build_run_encoder
+from rl_discrete.data.layout import ReplayLayout
+from rl_discrete.envs.episodes import EpisodeEnvs
+from rl_discrete.envs.make import check_discrete, env_id, make_env
+from rl_discrete.runs.config import differences, read_yaml, to_mapping
+from rl_discrete.runs.errors import UsageError
+
+_AT_LEAST_ONE = ("steps", "num_envs", "relabel_every", "window", "checkpoint_every")
+_DECISIVE = ("agent", "env", "env_kwargs", "encoder", "seed", "num_envs", "frame_stack", "burn_in", "relabel", "model")
+_DECISIVE_OF_PLANNER = ("discount", "cutoff", "optimistic_value", "max_bytes")
+"""Settings with which a run cannot change its mind: its checkpoints would mean something else."""
+
+
+def resolve(config: VastConfig) -> VastConfig:
+    """The configuration with whatever its env decides.
+
+    Raises:
+        UsageError: a value outside its range, or an env that is not known.
+    """
+    _check(config)
+    if config.frame_stack:
+        return config
+    spec = gymnasium.registry.get(env_id(config.env))
+    atari = spec is not None and spec.entry_point == "rl_discrete.envs.atari:AtariEnv"
+    return replace(config, frame_stack=4 if atari else 1)
+
+
+def _check(config: VastConfig) -> None:
+    planner, training, exploration = config.planner, config.training, config.exploration
+    for name in _AT_LEAST_ONE:
+        _require(getattr(config, name) >= 1, name, getattr(config, name), ">= 1")
+    _require(config.seed >= 0, "seed", config.seed, ">= 0")
+    _require(config.frame_stack >= 0, "frame_stack", config.frame_stack, ">= 0")
+    _require(config.burn_in >= 0, "burn_in", config.burn_in, ">= 0")
+    _require(0.0 <= planner.discount < 1.0, "planner.discount", planner.discount, "in [0, 1)")
+    _require(planner.cutoff > 0.0, "planner.cutoff", planner.cutoff, "> 0")
+    for name in ("sweeps_per_step", "backups_per_step", "rebuild_backups", "lookup_radius"):
+        _require(getattr(planner, name) >= 0, f"planner.{name}", getattr(planner, name), ">= 0")
+    _require(planner.max_bytes >= 1, "planner.max_bytes", planner.max_bytes, ">= 1")
+    for name in ("batch_size", "steps_per_update"):
+        _require(getattr(training, name) >= 1, f"training.{name}", getattr(training, name), ">= 1")
+    _require(training.burn_in_updates >= 0, "training.burn_in_updates", training.burn_in_updates, ">= 0")
+    for name in ("start", "end"):
+        value = getattr(exploration, name)
+        _require(0.0 <= value <= 1.0, f"exploration.{name}", value, "in [0, 1]")
+    _require(exploration.steps >= 0, "exploration.steps", exploration.steps, ">= 0")
+    for text in config.changes:
+        Change.parse(text)
+        _require(config.changes.count(text) == 1, "changes", text, "made once")
+
+
+def check_envs(config: VastConfig, envs: EpisodeEnvs) -> None:
+    """Raises UsageError where encoder, replay or changes do not fit the envs."""
+    space = envs.observation_space
+    shape = space.shape or ()
+    build_run_encoder(config, shape, check_discrete(envs.envs[0]))
+    ReplayLayout.choose(shape, str(space.dtype), config.frame_stack, config.num_envs, config.replay_bytes)
+    changes = [Change.parse(text) for text in config.changes]
+    for change in changes:
+        if not _has(envs.envs[0], change.name):
+            raise UsageError(f"env {config.env} cannot change by {change.name}: it has no such method")
+    if any(change.forced for change in changes):
+        scratch = make_env(config.env, **config.env_kwargs)
+        try:
+            if not _has(scratch, "schedule_forced_run"):
+                raise UsageError(f"env {config.env} has no forced run: drop '+forced'")
+            scratch.get_wrapper_attr("schedule_forced_run")()
+        finally:
+            scratch.close()
+
+
+def check_begun(config: VastConfig, folder: Path) -> None:
+    """Raises UsageError where the run in `folder` was begun with settings that cannot change on the way."""
+    old, new = read_yaml(folder / "config.yaml"), {"agent": "vast", **to_mapping(config)}
+    changed = differences({key: old.get(key) for key in _DECISIVE}, {key: new[key] for key in _DECISIVE})
+    before = old.get("planner", {})
+    changed += differences(
+        {f"planner.{name}": before.get(name) for name in _DECISIVE_OF_PLANNER},
+        {f"planner.{name}": getattr(config.planner, name) for name in _DECISIVE_OF_PLANNER},
+    )
+    lost = [text for text in old.get("changes", []) if text not in config.changes]
+    if lost:
+        changed.append(f"changes lacks {', '.join(lost)}")
+    if changed:
+        raise UsageError(
+            f"{folder} was begun with other settings ({'; '.join(changed)}): drop the flags that changed, or choose "
+            "another --out"
+        )
+
+
+def _has(env: Any, name: str) -> bool:
+    try:
+        return callable(env.get_wrapper_attr(name))
+    except AttributeError:
+        return False
+
+
+def _require(holds: bool, name: str, value: object, allowed: str) -> None:
+    if not holds:
+        raise UsageError(f"{name} must be {allowed}, got {value}")

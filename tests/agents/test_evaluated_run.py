@@ -1,0 +1,121 @@
+"""Evaluating a run from its folder: the agent and the world of its checkpoint, and nothing of the run changed."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+import rl_discrete
+from rl_discrete.agents.baselines import train_baseline
+from rl_discrete.agents.config import ExplorationConfig
+from rl_discrete.agents.evaluated_run import evaluate_run
+from rl_discrete.agents.evaluation import evaluate
+from rl_discrete.agents.run_config import EvaluationConfig
+from rl_discrete.agents.sb3_policy import RandomPolicy, Sb3Policy
+from rl_discrete.agents.trained_agent import load_agent
+from rl_discrete.agents.vast import train_vast
+from rl_discrete.agents.vast_policy import VastPolicy, load_policy
+from rl_discrete.envs.make import make_env
+from rl_discrete.runs.checkpoint import list_checkpoints
+from tests.agents import worlds
+from tests.agents.corridor_env import GOAL, STEP
+from tests.agents.run_files import contents
+from tests.agents.test_baselines import SMALL
+from tests.agents.two_ends import ENV
+from tests.agents.vast_runs import exact
+
+PASSAGE = f"{worlds.Passage.__name__}-v0"
+
+
+@pytest.fixture(scope="module")
+def ends(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that knows where the prize is."""
+    config = exact(env=ENV, steps=1200, burn_in=200, window=400, checkpoint_every=400)
+    return train_vast(config, tmp_path_factory.mktemp("ends") / "run")
+
+
+@pytest.fixture(scope="module")
+def baselines(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("baselines")
+    return {agent: train_baseline(agent, SMALL, folder / agent) for agent in ("ppo", "dqn", "random")}
+
+
+def test_a_run_is_judged_as_its_policy_is(ends: Path) -> None:
+    before = contents(ends)
+    agent, found = evaluate_run(ends, EvaluationConfig(episodes=40, seed=3, epsilon=0.2), "the command")
+    assert contents(ends) == before
+    assert (agent.name, agent.env, agent.step) == ("vast", ENV, 1200)
+    policy = load_policy(ends, epsilon=0.2, seed=3)
+    assert found == evaluate(policy, partial(make_env, ENV), 40, 3)
+    assert found.mean > 0.9
+    written = json.loads((ends / "evaluation.json").read_text())
+    assert written["returns"] == list(found.returns)
+    assert (written["agent"], written["step"], written["command"]) == ("vast", 1200, "the command")
+    assert (written["epsilon"], written["seed"], written["max_steps"]) == (0.2, 3, 27_000)
+
+
+def test_chance_is_worse(ends: Path) -> None:
+    """The control that must fail."""
+    _, found = evaluate_run(ends, EvaluationConfig(episodes=40, epsilon=1.0))
+    assert found.mean < 0.5
+
+
+def test_an_older_checkpoint_is_another_agent(ends: Path) -> None:
+    oldest = list_checkpoints(ends / "checkpoints")[0]
+    agent, _ = evaluate_run(ends, EvaluationConfig(episodes=2, checkpoint=oldest))
+    assert agent.step == 400
+    assert json.loads((ends / "evaluation.json").read_text())["step"] == 400
+
+
+def test_episodes_are_filmed_and_cut(ends: Path) -> None:
+    config = EvaluationConfig(episodes=4, videos=2, max_steps=3, num_envs=2, deterministic=True)
+    _, found = evaluate_run(ends, config)
+    assert found.ends == ("capped",) * 4, "the end is four steps away"
+    assert sorted(path.name for path in (ends / "videos").iterdir()) == ["episode-000.webp", "episode-001.webp"]
+
+
+def test_the_world_is_the_one_that_the_run_left(tmp_path: Path) -> None:
+    config = exact(
+        env=PASSAGE,
+        steps=1200,
+        burn_in=160,
+        window=400,
+        changes=("open_passage@805+forced",),
+        exploration=ExplorationConfig(steps=100, end=0.0),
+        checkpoint_every=400,
+    )
+    run = train_vast(config, tmp_path / "run")
+    assert load_agent(run).changed == ("open_passage",)
+    settings = EvaluationConfig(episodes=5, epsilon=0.0)
+    assert evaluate_run(run, settings)[1].mean == 1.0
+    closed = evaluate(load_policy(run, epsilon=0.0), partial(make_env, PASSAGE), 5, 0)
+    assert closed.mean == 0.0, "the control: nobody passes in the world in which the run began"
+
+
+@pytest.mark.parametrize("agent", ["ppo", "dqn", "random"])
+def test_baselines_are_judged_too(agent: str, baselines: dict[str, Path]) -> None:
+    before = contents(baselines[agent])
+    loaded, found = evaluate_run(baselines[agent], EvaluationConfig(episodes=10, epsilon=0.0, deterministic=True))
+    assert contents(baselines[agent]) == before
+    assert (loaded.name, loaded.env, loaded.step) == (agent, "Corridor-v0", 256)
+    assert len(found.returns) == 10
+    assert max(found.returns) <= GOAL + STEP + 1e-9
+
+
+def test_load_gives_back_whatever_acts(ends: Path, baselines: dict[str, Path]) -> None:
+    kinds = {
+        ends: VastPolicy,
+        baselines["ppo"]: Sb3Policy,
+        baselines["dqn"]: Sb3Policy,
+        baselines["random"]: RandomPolicy,
+    }
+    for run, kind in kinds.items():
+        assert isinstance(rl_discrete.load(run), kind)
+    oldest = list_checkpoints(ends / "checkpoints")[0]
+    policy = rl_discrete.load(str(ends), checkpoint=str(oldest), epsilon=0.0, seed=4)
+    observation, _ = make_env(ENV).reset(seed=0)
+    action, _ = policy.predict(observation)
+    assert action == 1

@@ -1,0 +1,184 @@
+"""What goes wrong with `eval`, `replan` and `export-mdp`: one line, the right exit code, and a run left as it was."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from rl_discrete import cli
+from rl_discrete.agents.baselines import train_baseline
+from rl_discrete.agents.vast import train_vast
+from tests.agents import worlds
+from tests.agents.run_files import contents
+from tests.agents.test_baselines import SMALL
+from tests.agents.two_ends import ENV
+from tests.agents.vast_runs import exact
+
+PASSAGE = f"{worlds.Passage.__name__}-v0"
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "eval": (),
+    "replan": ("--reward", "-reward"),
+    "export-mdp": ("--out", "{tmp}/mdp.npz"),
+}
+"""Each command with what it must be told besides the run."""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    config = exact(env=ENV, steps=400, burn_in=100, window=400, checkpoint_every=200)
+    return train_vast(config, tmp_path_factory.mktemp("ends") / "run")
+
+
+@pytest.fixture(scope="module")
+def chance(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train_baseline("random", SMALL, tmp_path_factory.mktemp("random") / "run")
+
+
+def refused(capfd: pytest.CaptureFixture[str], *argv: object) -> tuple[int, str]:
+    """Exit code and the one line on stderr of a command that printed nothing else there but progress."""
+    code = cli.main([*map(str, argv)])
+    printed = capfd.readouterr()
+    assert printed.out == ""
+    errors = [line for line in printed.err.splitlines() if not line.startswith("[")]
+    assert len(errors) == 1, errors
+    assert errors[0].startswith("rl-discrete: error: ")
+    return code, errors[0].removeprefix("rl-discrete: error: ")
+
+
+def told(command: str, folder: Path) -> list[str]:
+    return [command, *(word.format(tmp=folder) for word in COMMANDS[command])]
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (("eval", "--episodes", "0"), ("episodes must be >= 1, got 0",)),
+        (("eval", "--epsilon", "1.5"), ("epsilon must be in [0, 1], got 1.5",)),
+        (("eval", "--epsilon", "nan"), ("epsilon", "nan")),
+        (("eval", "--episode", "3"), ("unknown flag '--episode'", "did you mean --episodes?")),
+        (("eval", "--videos", "-1"), ("videos must be >= 0, got -1",)),
+        (("eval", "--checkpoint", "{tmp}/step-000007"), ("no checkpoint", "step-000007", "step-000400")),
+        (("replan",), ("--reward is required",)),
+        (("replan", "--reward", "rewrad * 2"), ("rewrad",)),
+        (("replan", "--reward", "__import__('os').getcwd()"), ("__import__",)),
+        (("replan", "--reward", "{tmp}/missing.npy"), ("missing.npy",)),
+        (("replan", "--reward", "{tmp}/short.npy"), ("(7,)", "(7, 2)", "(3,)")),
+        (("replan", "--reward", "{tmp}/nan.npy"), ("finite", "nan")),
+        (("replan", "--reward", "{tmp}/words.npy"), ("must be numbers",)),
+        (("replan", "--reward", "{tmp}/objects.npy"), ("objects.npy",)),
+        (("replan", "--reward", "{tmp}/no-array.npy"), ("no-array.npy",)),
+        (("replan", "--reward", "-reward", "--name", "../out"), ("name must be", "'../out'")),
+        (("replan", "--reward", "-reward", "--tolerance", "0"), ("tolerance must be > 0, got 0",)),
+        (("replan", "--reward", "-reward", "--change", "reverse_rewards"), ("needs a trial", "--steps")),
+        (("replan", "--reward", "-reward", "--steps", "9", "--change", "open_door"), ("TwoEnds-v0", "open_door")),
+        (("replan", "--reward", "-reward", "--steps", "9", "--change", "needs_more"), ("needs_more", "something")),
+        (("replan", "--reward", "-reward", "--steps", "9", "--change", "__init__"), ("name of a method", "__init__")),
+        (("export-mdp",), ("--out is required",)),
+        (("export-mdp", "--out", "{tmp}/mdp.xml"), (".graphml", "mdp.xml")),
+        (("export-mdp", "--out", "{tmp}/nowhere/mdp.npz"), ("nowhere",)),
+        (("export-mdp", "--out", "{tmp}/short.npy"), ("exists",)),
+        (("export-mdp", "--out", "{run}/config.yaml"), ("exists",)),
+    ],
+)
+def test_what_was_named_wrongly_is_said_and_nothing_is_written(
+    argv: tuple[str, ...], words: tuple[str, ...], run: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    np.save(tmp_path / "short.npy", np.zeros(3))
+    np.save(tmp_path / "nan.npy", np.full((7, 2), np.nan))
+    np.save(tmp_path / "words.npy", np.array(["a"] * 7))
+    np.save(tmp_path / "objects.npy", np.array([{}] * 7, object))
+    (tmp_path / "no-array.npy").write_text("no array")
+    before, made = contents(run), sorted(path.name for path in run.rglob("*"))
+    command, *rest = (word.format(tmp=tmp_path, run=run) for word in argv)
+    code, line = refused(capfd, command, "--run", run, *rest)
+    assert (code, line.count("Traceback")) == (2, 0)
+    for word in words:
+        assert word in line
+    assert contents(run) == before
+    assert sorted(path.name for path in run.rglob("*")) == made
+    assert len(list(tmp_path.iterdir())) == 5
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_folder_that_holds_no_such_run_is_named(
+    command: str, run: Path, chance: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def config(name: str, settings: Any) -> Path:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").write_text(yaml.safe_dump(settings))
+        return tmp_path / name
+
+    begun = config("begun", yaml.safe_load((run / "config.yaml").read_text()))
+    folders = {
+        tmp_path / "nowhere": "nowhere",
+        config("bench", {"rows": ["ish-32x2"]}): "another command",
+        config("other", {"agent": "simple"}): "simple",
+        config("typo", {"agent": "vast", "stpes": 3}): "did you mean 'steps'?",
+        begun: "no checkpoint yet",
+    }
+    if command != "eval":
+        folders[chance] = "holds a run of random"
+    for folder, word in folders.items():
+        before = contents(folder)
+        code, line = refused(capfd, *told(command, tmp_path), "--run", folder)
+        assert code == 2
+        assert word in line
+        assert contents(folder) == before
+    code, line = refused(capfd, *told(command, tmp_path))
+    assert (code, line.partition(":")[0]) == (2, "--run is required")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_damaged_checkpoints_are_a_fault_of_the_run(
+    command: str, run: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    newest, other = sorted((copy / "checkpoints").glob("step-*"), reverse=True)
+    (newest / "table.npz").write_bytes(b"")
+    assert cli.main([*told(command, tmp_path), "--run", str(copy)]) == 0, "the one before serves"
+    assert f"continuing from {other.name}" in capfd.readouterr().err
+    (other / "table.npz").write_bytes(b"")
+    (tmp_path / "mdp.npz").unlink(missing_ok=True)
+    before = contents(copy)
+    code, line = refused(capfd, *told(command, tmp_path), "--run", copy)
+    assert code == 1
+    assert "no checkpoint is usable" in line
+    assert contents(copy) == before
+
+
+def test_an_env_that_cannot_be_filmed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    config = exact(env=PASSAGE, steps=80, burn_in=40, window=80)
+    run = train_vast(config, tmp_path / "run")
+    capfd.readouterr()
+    code, line = refused(capfd, "eval", "--run", run, "--episodes", 2, "--videos", 1)
+    assert (code, "render" in line) == (2, True)
+    assert not (run / "evaluation.json").exists()
+
+
+def test_each_command_prints_a_short_result(run: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    printed = {}
+    extra = {"replan": ("--steps", "40", "--change", "reverse_rewards")}
+    for command in COMMANDS:
+        assert cli.main([*told(command, tmp_path), "--run", str(run), *extra.get(command, ())]) == 0
+        printed[command] = capfd.readouterr().out.splitlines()
+    assert printed["eval"][0] == "vast on TwoEnds-v0 after 400 steps: 30 episodes"
+    assert printed["eval"][1].startswith("return  mean ")
+    assert printed["eval"][3].endswith("0 truncated, 0 capped")
+    assert printed["replan"][0].startswith("7 states planned anew in ")
+    assert [line.split()[0] for line in printed["replan"][2:]] == ["former", "before", "after"]
+    assert "few ends: " in printed["replan"][2]
+    assert printed["export-mdp"] == [f"7 states and 12 edges written to {tmp_path / 'mdp.npz'}"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_shows_the_defaults(command: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([command, "--help"]) == 0
+    printed = capfd.readouterr().out
+    assert "--run PATH" in printed
+    assert "--checkpoint PATH" in printed

@@ -1,0 +1,94 @@
+"""The flags of `rl-discrete train`: which agent has which, where they come from, and what is said of wrong ones."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from rl_discrete import cli
+from rl_discrete.agents.baseline_config import BASELINES, BaselineConfig
+from rl_discrete.agents.config import VAST_PROFILES, VastConfig
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """The calls that `train` makes, caught before anything heavy is imported: (agent, config, out, resume, ...)."""
+    calls: list[tuple[Any, ...]] = []
+    for name, function, agent in (("vast", "train_vast", ("vast",)), ("baselines", "train_baseline", ())):
+        module = ModuleType(f"rl_discrete.agents.{name}")
+        vars(module)[function] = lambda *given, agent=agent: calls.append((*agent, *given))
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    return calls
+
+
+def run(*argv: str) -> int:
+    return cli.main(["train", *argv])
+
+
+@pytest.mark.parametrize("profile", VAST_PROFILES)
+@pytest.mark.parametrize("agent", ["vast", *BASELINES])
+def test_every_agent_has_every_profile(agent: str, profile: str, trained: list[tuple[Any, ...]]) -> None:
+    assert run("--agent", agent, "--profile", profile) == 0
+    ((given, config, out, resume, named, command),) = trained
+    assert (given, out, resume, named) == (agent, None, False, profile)
+    assert isinstance(config, VastConfig if agent == "vast" else BaselineConfig)
+    assert command == f"rl-discrete train --agent {agent} --profile {profile}"
+
+
+def test_flags_reach_the_config(trained: list[tuple[Any, ...]]) -> None:
+    flags = ["--env", "DoomPlusMaze", "--env-kwargs", "{controls: native, max_steps: 400}", "--encoder", "gs"]
+    more = ["--model.num_categories", "4", "--changes", "reverse_rewards@20000", "--out", "there", "--resume"]
+    assert run("--agent=vast", *flags, *more) == 0
+    ((_, config, out, resume, *_),) = trained
+    assert (config.env, config.encoder, out, resume) == ("DoomPlusMaze", "gs", Path("there"), True)
+    assert config.env_kwargs == {"controls": "native", "max_steps": 400}
+    assert (config.model.num_categories, config.changes) == (4, ("reverse_rewards@20000",))
+
+
+@pytest.mark.parametrize(
+    ("argv", "parts"),
+    [
+        ([], ["--agent is required", "vast", "ppo", "dqn", "random"]),
+        (["--env", "grid"], ["--agent is required"]),
+        (["--agent", "vats"], ["unknown agent 'vats'", "did you mean vast?"]),
+        (["--agnet", "vast"], ["unknown flag '--agnet'", "did you mean --agent?"]),
+        (["--agent", "ppo", "--encoder", "ish"], ["unknown flag '--encoder'"]),
+        (["--agent", "vast", "--ppo.epochs", "3"], ["unknown flag '--ppo.epochs'"]),
+        (["--agent", "vast", "--profile", "full"], ["unknown profile 'full'", "smoke, cpu, paper"]),
+        (["--agent", "vast", "--relabel", "snapsot"], ["--relabel", "snapsot", "snapshot"]),
+        (["--agent", "vast", "--env-kwargs", "native"], ["--env-kwargs", "must be a mapping", "'native'"]),
+        (["--agent", "vast", "--config", "missing.yaml"], ["missing.yaml"]),
+        (["--agent"], ["--agent"]),
+    ],
+)
+def test_wrong_words_are_named(
+    argv: list[str], parts: list[str], trained: list[tuple[Any, ...]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*argv) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    assert all(part in printed.err for part in parts), printed.err
+    assert trained == []
+
+
+def test_the_config_of_a_run_names_its_agent(tmp_path: Path, trained: list[tuple[Any, ...]]) -> None:
+    (tmp_path / "config.yaml").write_text("agent: ppo\nprofile: smoke\nsteps: 77\nppo: {epochs: 3}\n")
+    assert run("--config", str(tmp_path / "config.yaml")) == 0
+    assert run("--out", str(tmp_path), "--resume", "--ppo.epochs", "5") == 0
+    first, second = trained
+    assert [call[0] for call in trained] == ["ppo", "ppo"]
+    assert (first[1].steps, first[1].ppo.epochs, first[4]) == (77, 3, "smoke")
+    assert (second[1].steps, second[1].ppo.epochs) == (77, 5)
+
+
+@pytest.mark.parametrize(("agent", "flag"), [("vast", "--planner.discount"), ("ppo", "--ppo.gae_lambda")])
+def test_help_is_that_of_the_agent(agent: str, flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--agent", agent, "--help") == 0
+    assert flag in capsys.readouterr().out
+    assert run("--help") == 0
+    assert "--agent" in capsys.readouterr().out
