@@ -6,18 +6,24 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pytest
 import torch
 
 README = Path(__file__).parents[1] / "README.md"
 
 
-def python_blocks() -> list[str]:
-    return re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+def run_block_with(word: str) -> dict[str, Any]:
+    """The names that the README's only block of Python with this word leaves."""
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    (block,) = (block for block in blocks if word in block)
+    names: dict[str, Any] = {}
+    exec(compile(block, "README.md", "exec"), names)
+    return names
 
 
 def test_the_library_example_runs_and_gives_what_its_comments_say() -> None:
-    names: dict[str, Any] = {}
-    exec(compile(python_blocks()[0], "README.md", "exec"), names)
+    names = run_block_with("fit_autoencoder")
     images, codes = names["images"], names["codes"]
     assert codes.shape == (len(images), 32)
     assert set(codes.unique().tolist()) <= {0, 1}
@@ -27,6 +33,13 @@ def test_the_library_example_runs_and_gives_what_its_comments_say() -> None:
     assert 0.0 <= names["samples"].min() <= names["samples"].max() <= 1.0
     assert names["nats"].shape == (len(images),)
     assert bool((names["nats"] > 0.0).all())
+
+
+def test_the_table_example_runs_and_gives_what_its_comments_say() -> None:
+    names = run_block_with("PrioritizedSweeping")
+    assert names["values"][:, 1].tolist() == pytest.approx([0.729, 0.81, 0.9, 1.0])
+    assert np.isnan(names["values"][:, 0]).all()
+    assert names["other"].q_values[:, 1].tolist() == pytest.approx([-3.439, -2.71, -1.9, -1.0])
 
 
 def test_the_two_commands_stand_in_the_readme_word_for_word() -> None:
