@@ -93,10 +93,10 @@ def describe(run: VastRun) -> str:
     due = run.updates_due()
     if run.learner.updates + 1 < due:
         return f"gradient step {run.learner.updates} of {due}"
-    return (
-        f"{run.tabulation.planner.table.num_states} states, "
-        f"reward {run.window.mean('reward', 'steps'):.4f} per step, epsilon {run.exploration.epsilon(run.step):.2f}"
-    )
+    words = f"{run.tabulation.planner.table.num_states} states, epsilon {run.exploration.epsilon(run.step):.2f}"
+    if run.window.total("steps"):  # else a window has just ended
+        words += f", reward {run.window.mean('reward', 'steps'):.4f} per step"
+    return words
 
 
 def summarize_run(run: VastRun, windows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
