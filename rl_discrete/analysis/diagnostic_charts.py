@@ -89,7 +89,7 @@ def churn_chart(churn: Mapping[str, Any], course: Mapping[str, Sequence[Any]]) -
     earlier = list(zip(churn["step"], churn["to_newest"], strict=True))[:-1]
     since = list(zip(churn["step"][1:], churn["between"], strict=True))
     logged = _finite(course, "reassigned_probes")
-    _curve(axes, logged, "at each rebuild, as logged", "pale")
+    _curve(axes, logged, "at each rebuild, as logged", "pale", width=5.0)
     _curve(axes, earlier, "between here and the end", "gs", "s")
     _curve(axes, since, "since the checkpoint before", "ish")
     highest = max(share for _, share in (*earlier, *since, *logged))
@@ -145,7 +145,9 @@ def _finite(course: Mapping[str, Sequence[Any]], name: str) -> list[tuple[int, f
     return [(step, value) for step, value in pairs if value is not None and math.isfinite(value)]
 
 
-def _curve(axes: Axes, points: Sequence[tuple[int, float]], name: str, color: str, marker: str = "o") -> None:
+def _curve(
+    axes: Axes, points: Sequence[tuple[int, float]], name: str, color: str, marker: str = "o", width: float = 1.5
+) -> None:
     """A line through (step, value), if there are any."""
     if points:
-        axes.plot(*zip(*points, strict=True), color=LIGHT[color], marker=marker, ms=4, lw=1.5, label=name)
+        axes.plot(*zip(*points, strict=True), color=LIGHT[color], marker=marker, ms=4, lw=width, label=name)

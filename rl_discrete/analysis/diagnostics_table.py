@@ -97,7 +97,7 @@ def _planner(result: Mapping[str, Any]) -> list[Line]:
     scale = f"of values up to {_number(planner['value_scale'])}"
     return [
         (
-            "sweeps",
+            "sweeps of this table",
             f"{planner['sweeps']:,}",
             f"last {_number(per_step)} a step; {planner['queue']:,} wait in the queue",
         ),

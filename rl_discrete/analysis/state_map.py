@@ -20,13 +20,16 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float64]
 MOST_ARROWS = 3000
+NAMED_CODES = 12
+"""More colours than this cannot be told apart where codes overlap."""
 
 
 def state_map(keys: Keys, values: Floats, truth: TrueStates) -> Figure | None:
     """Two maps of N observations, coloured by code and by value; None where nothing is known of places.
 
-    A tile shows its most frequent code and its mean value, and how many codes it has where there are several. A pose
-    is an arrow from the place in the direction of the heading.
+    A tile shows its most frequent code and its mean value, and how many codes it has where there are several; tiles
+    that were never left are blank. A pose is an arrow from the place in the direction of the heading, coloured if its
+    code is one of the most frequent.
 
     Args:
         keys: uint64 (N, W).
@@ -46,9 +49,10 @@ def state_map(keys: Keys, values: Floats, truth: TrueStates) -> Figure | None:
     left, right = figure.subplots(1, 2)
     if truth.kind == "cell":
         _tiles(left, right, truth.positions, codes, values, shades, norm)
+        left.set_title(f"one colour a code: {codes.max() + 1} codes", fontsize=9)
     else:
         _arrows(left, right, truth, codes, values, shades, norm)
-    left.set_title(f"one colour a code: {codes.max() + 1} codes", fontsize=9)
+        left.set_title(f"the most frequent of {codes.max() + 1} codes", fontsize=9)
     right.set_title("value, as the agent sees it", fontsize=9)
     for axes in (left, right):
         axes.set_aspect("equal")
@@ -89,19 +93,25 @@ def _arrows(
     left: Axes, right: Axes, truth: TrueStates, codes: npt.NDArray[np.int64], values: Floats, shades: Any, norm: Any
 ) -> None:
     """Arrows where there are headings, else points; of many observations every so many-th."""
+    from matplotlib.colors import hsv_to_rgb, to_rgb
+
     assert truth.positions is not None
-    chosen = slice(None, None, -(-len(codes) // MOST_ARROWS))
+    chosen = np.arange(0, len(codes), -(-len(codes) // MOST_ARROWS))
+    named = np.argsort(-np.bincount(codes), kind="stable")[:NAMED_CODES]
+    colours = np.tile(to_rgb(LIGHT["grid"]), (int(codes.max()) + 1, 1))
+    colours[named] = hsv_to_rgb([(rank / len(named), 0.75, (0.9, 0.6)[rank % 2]) for rank in range(len(named))])
+    chosen = chosen[np.argsort(np.isin(codes[chosen], named), kind="stable")]  # those with a name lie on top
     x, y = truth.positions[chosen].T
-    fills = _code_colours(int(codes.max()) + 1)[codes[chosen]], shades(norm(values[chosen]))
+    fills = colours[codes[chosen]], shades(norm(values[chosen]))
     length = 0.035 * max(np.ptp(x), np.ptp(y), 1.0)
-    for axes, colours in zip((left, right), fills, strict=True):
+    for axes, fill in zip((left, right), fills, strict=True):
         if truth.headings is None:
-            axes.scatter(x, y, c=colours, s=7, linewidths=0)
+            axes.scatter(x, y, c=fill, s=7, linewidths=0)
             continue
         angles = np.deg2rad(truth.headings[chosen])
         axes.quiver(
             *(x, y, length * np.cos(angles), length * np.sin(angles)),
-            color=colours,
+            color=fill,
             angles="xy",
             scale_units="xy",
             scale=1,
@@ -122,10 +132,10 @@ def _code_colours(number: int) -> Floats:
 
 
 def _value_colours(values: Floats) -> tuple[Colormap, Normalize]:
-    """From pale to dark; with a white middle at zero where values have both signs."""
+    """From pale to dark, without the extreme hundredths; with a white middle at zero where both signs are common."""
     from matplotlib.colors import LinearSegmentedColormap, Normalize
 
-    low, high = float(values.min()), float(values.max())
+    low, high = np.quantile(values, (0.01, 0.99)).tolist()
     if low < 0.0 < high:
         limit = max(-low, high)
         shades = LinearSegmentedColormap.from_list("signed", [LIGHT["gs"], "#f4f4f2", LIGHT["ish"]])

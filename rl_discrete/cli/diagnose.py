@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,8 +30,9 @@ def diagnose(summary: str, argv: Sequence[str]) -> int:
 
     from rl_discrete.analysis.diagnostics import FOLDER, diagnose_run
     from rl_discrete.analysis.diagnostics_table import render_diagnostics
+    from rl_discrete.bench.table import PIPE_WIDTH
 
     result = diagnose_run(Path(run), config, shlex.join(["rl-discrete", "diagnose", *argv]))
-    render_diagnostics(result, Console())
+    render_diagnostics(result, Console(width=None if sys.stdout.isatty() else PIPE_WIDTH))
     print(f"figures and all numbers: {Path(run) / FOLDER}")
     return 0
