@@ -12,22 +12,24 @@ from rl_discrete.cli.flags import HELP, add_fields, layered, new_parser, parse, 
 from rl_discrete.runs.errors import UsageError
 
 if TYPE_CHECKING:
-    from jsonargparse import ArgumentParser
-
     from rl_discrete.agents.evaluation import Evaluation
     from rl_discrete.agents.replanning import Replan
     from rl_discrete.agents.trained_agent import TrainedAgent
+
+RUN_HELP = "run folder, as given to --out of train"
 
 
 def evaluate(summary: str, argv: Sequence[str]) -> int:
     """`rl-discrete eval`: its arguments, or its help."""
     from rl_discrete.agents.run_config import EvaluationConfig
 
-    parser = _run_parser("eval", summary)
+    parser = new_parser("eval", summary)
+    parser.add_argument("--run", type=Path, metavar="PATH", help=RUN_HELP)
     add_fields(parser, EvaluationConfig, switches=("deterministic",))
     if any(word in HELP for word in argv):
         return print_help(parser, EvaluationConfig())
-    run, flags = _run_and_flags(parser, argv)
+    flags = parse(parser, argv)
+    run = _taken_run(flags)
     config = layered(EvaluationConfig, [("command line", flags)])
 
     from rl_discrete.agents.evaluated_run import evaluate_run
@@ -41,12 +43,14 @@ def replan(summary: str, argv: Sequence[str]) -> int:
     """`rl-discrete replan`: its arguments, or its help."""
     from rl_discrete.agents.run_config import ReplanConfig
 
-    parser = _run_parser("replan", summary)
+    parser = new_parser("replan", summary)
+    parser.add_argument("--run", type=Path, metavar="PATH", help=RUN_HELP)
     parser.add_argument("--reward", metavar="FILE_OR_EXPR", help="the new reward: an expression, or a file of numpy")
     add_fields(parser, ReplanConfig)
     if any(word in HELP for word in argv):
         return print_help(parser, ReplanConfig())
-    run, flags = _run_and_flags(parser, _attached("--reward", argv))
+    flags = parse(parser, _attached("--reward", argv))
+    run = _taken_run(flags)
     reward = flags.pop("reward", None)
     if reward is None:
         raise UsageError("--reward is required: an expression such as -reward, or a .npy or .npz file")
@@ -62,12 +66,14 @@ def export_mdp(summary: str, argv: Sequence[str]) -> int:
     """`rl-discrete export-mdp`: its arguments, or its help."""
     from rl_discrete.agents.run_config import ExportConfig
 
-    parser = _run_parser("export-mdp", summary)
+    parser = new_parser("export-mdp", summary)
+    parser.add_argument("--run", type=Path, metavar="PATH", help=RUN_HELP)
     parser.add_argument("--out", type=Path, metavar="FILE", help="its suffix says the format: .graphml, .npz, .dot ...")
     add_fields(parser, ExportConfig)
     if any(word in HELP for word in argv):
         return print_help(parser, ExportConfig())
-    run, flags = _run_and_flags(parser, argv)
+    flags = parse(parser, argv)
+    run = _taken_run(flags)
     out = flags.pop("out", None)
     if out is None:
         raise UsageError("--out is required: the file to write, such as mdp.graphml")
@@ -80,18 +86,12 @@ def export_mdp(summary: str, argv: Sequence[str]) -> int:
     return 0
 
 
-def _run_parser(command: str, summary: str) -> ArgumentParser:
-    parser = new_parser(command, summary)
-    parser.add_argument("--run", type=Path, metavar="PATH", help="run folder, as given to --out of train")
-    return parser
-
-
-def _run_and_flags(parser: ArgumentParser, argv: Sequence[str]) -> tuple[Path, dict[str, Any]]:
-    flags = parse(parser, argv)
+def _taken_run(flags: dict[str, Any]) -> Path:
+    """Take `--run PATH` out of the flags."""
     run = flags.pop("run", None)
     if run is None:
         raise UsageError("--run is required: the folder of a run, as given to --out of train")
-    return Path(run), flags
+    return Path(run)
 
 
 def _attached(flag: str, argv: Sequence[str]) -> list[str]:
