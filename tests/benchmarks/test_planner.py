@@ -93,7 +93,7 @@ def test_small_backups_per_second(graph: TransitionArrays, tmp_path: Path) -> No
 def test_adds_per_second(graph: TransitionArrays) -> None:
     """One batch into an empty table, growing included; a random order misses the cache at every add."""
     order = np.random.default_rng(1).permutation(len(graph.actions))
-    shuffled = TransitionArrays(*(array[order] for array in graph))
+    shuffled = TransitionArrays._make(array[order] for array in graph)
     rates: dict[str, list[float]] = {}
     for _ in range(ROUNDS + 1):
         for name, batch, planned in (("table", graph, False), ("planner", graph, True), ("shuffled", shuffled, False)):
