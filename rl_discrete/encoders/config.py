@@ -51,14 +51,14 @@ class EncoderConfig:
     """Share of the run, in (0, 1], over which the learning rate falls geometrically."""
     gradient_clip: float = 5000.0
     """Largest norm of the gradient of the loss in nats; 0 leaves it as it is."""
-    average_decay: float = 0.0
+    average_decay: float = 0.995
     """Decay per gradient step of the moving average of the weights that codes are made with, in [0, 1); 0: none."""
-    consistency: float = 0.0
-    """Weight, >= 0, of the cross-entropy, in nats, between codes and those that a copy of the encoder kept since the
-    last `consistency_every` gives the same observations: it keeps codes as they were, and away from the edge at which
-    a bit flips."""
+    consistency: float = 10.0
+    """Weight at the end of the run, >= 0, of the cross-entropy, in nats, between codes and those of an earlier copy of
+    the encoder: it keeps codes as they were, and away from the edge at which a bit flips. It rises linearly from 0,
+    so that codes are free to form."""
     consistency_every: int = 200
-    """Gradient steps after which the copy is renewed, >= 1."""
+    """Gradient steps after which the earlier copy is renewed, >= 1."""
     beta_prior: float = 1.0
     """Weight of the KL divergence from the transition prior, >= 0 (`vast` only)."""
     vector_noise: float = 0.1
@@ -91,7 +91,9 @@ PAPER_NETWORK = EncoderNetworkConfig(
 )
 """Networks of the paper's experiments (architecture 5 of its code)."""
 
-PAPER_DOOM = EncoderConfig(network=PAPER_NETWORK, learning_rate=2e-4, final_learning_rate=1.0)
+PAPER_DOOM = EncoderConfig(
+    network=PAPER_NETWORK, learning_rate=2e-4, final_learning_rate=1.0, average_decay=0.0, consistency=0.0
+)
 """`vast` of the paper on 60x80 colour frames: 32 bits."""
 
 PAPER_ATARI = replace(PAPER_DOOM, num_latents=64, gradient_clip=100.0)

@@ -24,7 +24,14 @@ SHAPE = (3, 12, 16)
 NETWORK = EncoderNetworkConfig(
     channels=(8, 8), kernels=(4, 4), strides=(2, 2), hidden=(32,), decoder_channels=(8,), prior_hidden=(16,)
 )
-CONFIG = EncoderConfig(num_latents=6, network=NETWORK, learning_rate=5e-3, final_learning_rate=1.0)
+CONFIG = EncoderConfig(
+    num_latents=6,
+    network=NETWORK,
+    learning_rate=5e-3,
+    final_learning_rate=1.0,
+    average_decay=0.0,
+    consistency=0.0,
+)
 NUM_ACTIONS = 2
 
 
