@@ -51,7 +51,8 @@ class Moment:
     @property
     def visits(self) -> NDArray[np.int64]:
         """(S,): how often each code was left, N(s)."""
-        return self.transitions.counts.sum(axis=1)
+        visits: NDArray[np.int64] = self.transitions.counts.sum(axis=1)
+        return visits
 
 
 def most_visited(moment: Moment, limit: int = MAX_CODES) -> Moment:

@@ -19,7 +19,8 @@ MAX_SIDE = 48
 """Pixels: a frame with a longer side is shrunk by a whole number until it fits."""
 QUALITY = 85
 """Of WebP, in [0, 100], where it loses something."""
-_LOSSLESS = 101  # as OpenCV says it
+_LOSSLESS = 101  # as OpenCV says it; taken where it is not larger, as in drawn worlds
+_SAMPLE = 64  # frames that this is tried on: it takes long
 _MARGIN = 2  # pixels around a frame, like its rim: WebP smooths over the edges of frames that touch
 _MAX_IMAGE = 16383  # pixels: the largest side that WebP knows
 
@@ -67,30 +68,34 @@ def pack_frames(kind: Kind, images: NDArray[np.uint8], codes: NDArray[np.int64],
     small = _shrunk(images)
     count, _, height, width = small.shape
     tiles = np.pad(small, ((0, 0), (0, 0), (_MARGIN, _MARGIN), (_MARGIN, _MARGIN)), mode="edge")
-    tall, wide = tiles.shape[2:]
-    columns = math.ceil(math.sqrt(count * tall / wide))
-    rows = -(-count // columns)
-    if max(columns * wide, rows * tall) > _MAX_IMAGE:
+    columns = math.ceil(math.sqrt(count * tiles.shape[2] / tiles.shape[3]))
+    if max(columns * tiles.shape[3], -(-count // columns) * tiles.shape[2]) > _MAX_IMAGE:
         raise UsageError(f"{count} frames of {width} x {height} do not fit into one image; take fewer")
-    sheet = np.zeros((rows * columns, *tiles.shape[1:]), np.uint8)
-    sheet[:count] = tiles
-    sheet = sheet.reshape(rows, columns, *tiles.shape[1:]).transpose(0, 3, 1, 4, 2)  # (rows, H, columns, W, C)
-    content = _compressed(sheet.reshape(rows * tall, columns * wide, -1))
+    sample = _sheet(tiles[:_SAMPLE], 8)
+    quality = min((_LOSSLESS, QUALITY), key=lambda quality: len(_encoded(sample, quality)))
+    content = _encoded(_sheet(tiles, columns), quality)
     numbers = np.full(num_codes, -1, np.int64)
     numbers[codes] = np.arange(count)
     return Frames(kind, numbers, base64.b64encode(content).decode(), (width, height), _MARGIN, columns)
 
 
-def _compressed(picture: NDArray[np.uint8]) -> bytes:
-    """WebP of a picture (H, W, C): exact where that is not larger, as it is for drawn worlds."""
+def _sheet(tiles: NDArray[np.uint8], columns: int) -> NDArray[np.uint8]:
+    """Tiles (N, C, H, W) in rows of `columns`, as one picture (rows * H, columns * W, C)."""
+    count, channels, height, width = tiles.shape
+    rows = -(-count // columns)
+    sheet = np.zeros((rows * columns, channels, height, width), np.uint8)
+    sheet[:count] = tiles
+    ordered = sheet.reshape(rows, columns, channels, height, width).transpose(0, 3, 1, 4, 2)  # (rows, H, columns, W, C)
+    return ordered.reshape(rows * height, columns * width, channels)
+
+
+def _encoded(picture: NDArray[np.uint8], quality: int) -> bytes:
+    """WebP of a picture (H, W, C)."""
     colored = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR) if picture.shape[2] == 3 else picture
-    found = []
-    for quality in (_LOSSLESS, QUALITY):
-        done, encoded = cv2.imencode(".webp", colored, [cv2.IMWRITE_WEBP_QUALITY, quality])
-        if not done:
-            raise RunError("the frames cannot be compressed: this build of OpenCV writes no WebP")
-        found.append(encoded.tobytes())
-    return min(found, key=len)
+    done, encoded = cv2.imencode(".webp", colored, [cv2.IMWRITE_WEBP_QUALITY, quality])
+    if not done:
+        raise RunError("the frames cannot be compressed: this build of OpenCV writes no WebP")
+    return encoded.tobytes()
 
 
 def _shrunk(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -102,4 +107,5 @@ def _shrunk(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     high, wide = max(height // factor, 1), max(width // factor, 1)
     cut = images[:, :, : high * factor, : wide * factor]
     squares = cut.reshape(count, channels, high, -(-cut.shape[2] // high), wide, -(-cut.shape[3] // wide))
-    return squares.mean(axis=(3, 5)).round().astype(np.uint8)
+    means: NDArray[np.uint8] = squares.mean(axis=(3, 5)).round().astype(np.uint8)
+    return means

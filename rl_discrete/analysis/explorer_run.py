@@ -84,7 +84,7 @@ def read_history(run: Path, config: VastConfig, warn: Callable[[str], None] = pr
 
 def _spread(count: int, most: int) -> list[int]:
     """At most `most` of the numbers below `count`, the last always among them, at even distances."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist()
+    return [round(place) for place in np.linspace(0, count - 1, min(count, most)).tolist()]
 
 
 def _equal(left: dict[str, Tensor], right: dict[str, Tensor]) -> bool:

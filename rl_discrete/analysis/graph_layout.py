@@ -10,6 +10,7 @@ side by side. The unit of length is an edge.
 from __future__ import annotations
 
 import math
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,8 @@ from numpy.typing import NDArray
 from rl_discrete.analysis.layout_kernels import breadth_first, push_apart, stress_pass
 from rl_discrete.runs.errors import UsageError
 
-Places = NDArray[np.float64]
+Places: TypeAlias = NDArray[np.float64]
+Nodes: TypeAlias = NDArray[np.int64]
 
 _PIVOTS = 64
 _PASSES = 24  # of gradient descent over all terms of the stress
@@ -43,7 +45,8 @@ def lay_out(num_nodes: int, sources: npt.ArrayLike, targets: npt.ArrayLike) -> P
     first, second = np.asarray(sources, np.int64), np.asarray(targets, np.int64)
     if first.shape != second.shape or first.ndim != 1:
         raise UsageError(f"sources and targets must both be (E,), got {first.shape} and {second.shape}")
-    if num_nodes < 0 or (len(first) and (min(first.min(), second.min()) < 0 or max(first.max(), second.max()) >= num_nodes)):
+    ends = np.concatenate([first, second])
+    if num_nodes < 0 or np.any((ends < 0) | (ends >= num_nodes)):
         raise UsageError(f"sources and targets must be nodes in [0, {num_nodes})")
     offsets, neighbours = _adjacency(num_nodes, first, second)
     order, sizes = _components(offsets, neighbours)
@@ -62,7 +65,7 @@ def lay_out(num_nodes: int, sources: npt.ArrayLike, targets: npt.ArrayLike) -> P
     return places
 
 
-def _adjacency(num_nodes: int, first: NDArray[np.int64], second: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
+def _adjacency(num_nodes: int, first: Nodes, second: Nodes) -> tuple[Nodes, ...]:
     """Offsets (N + 1,) and neighbours of every node, each once and in order, without loops."""
     apart = first != second
     first, second = first[apart], second[apart]
@@ -75,7 +78,7 @@ def _adjacency(num_nodes: int, first: NDArray[np.int64], second: NDArray[np.int6
     return offsets, tails
 
 
-def _components(offsets: NDArray[np.int64], neighbours: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _components(offsets: Nodes, neighbours: Nodes) -> tuple[Nodes, Nodes]:
     """All nodes (N,), component after component, the largest first, and the sizes of the components."""
     num_nodes = len(offsets) - 1
     hops, queue = np.full(num_nodes, -1, np.int64), np.empty(num_nodes, np.int64)
@@ -91,9 +94,7 @@ def _components(offsets: NDArray[np.int64], neighbours: NDArray[np.int64]) -> tu
     return np.argsort(rank[labels], kind="stable"), np.sort(sizes)[::-1]
 
 
-def _part(
-    offsets: NDArray[np.int64], neighbours: NDArray[np.int64], members: NDArray[np.int64], local: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _part(offsets: Nodes, neighbours: Nodes, members: Nodes, local: Nodes) -> tuple[Nodes, Nodes]:
     """The adjacency of one component, its nodes numbered from 0."""
     degrees = offsets[members + 1] - offsets[members]
     inner = np.zeros(len(members) + 1, np.int64)
@@ -102,7 +103,7 @@ def _part(
     return inner, local[neighbours[positions]]
 
 
-def _component(offsets: NDArray[np.int64], neighbours: NDArray[np.int64], generator: np.random.Generator) -> Places:
+def _component(offsets: Nodes, neighbours: Nodes, generator: np.random.Generator) -> Places:
     """Places of a connected graph: its long axis lies level, its lower left corner at the origin."""
     size = len(offsets) - 1
     if size <= 2:
@@ -120,12 +121,11 @@ def _component(offsets: NDArray[np.int64], neighbours: NDArray[np.int64], genera
         _separate(places)
     places -= places.mean(axis=0)
     places = places @ _signed(np.linalg.eigh(places.T @ places)[1][:, ::-1])
-    return places - places.min(axis=0)
+    places -= places.min(axis=0)
+    return places
 
 
-def _pivots(
-    offsets: NDArray[np.int64], neighbours: NDArray[np.int64], count: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _pivots(offsets: Nodes, neighbours: Nodes, count: int) -> tuple[Nodes, Nodes]:
     """Pivots (P,), each as far as can be from those before it, and the hops (N, P) from every node to them."""
     size = len(offsets) - 1
     queue, hops = np.empty(size, np.int64), np.full((count, size), -1, np.int64)
@@ -138,15 +138,16 @@ def _pivots(
     return np.array(pivots[:-1]), np.ascontiguousarray(hops.T)
 
 
-def _pivot_mds(hops: NDArray[np.int64]) -> Places:
+def _pivot_mds(hops: Nodes) -> Places:
     """Classical scaling on the columns of the pivots (N, P): Brandes and Pich, section 3."""
     squares = hops.astype(np.float64) ** 2
     centred = -0.5 * (squares - squares.mean(0) - squares.mean(1, keepdims=True) + squares.mean())
     axes = np.linalg.eigh(centred.T @ centred)[1][:, :-3:-1]
-    return centred @ _signed(axes)
+    places: Places = centred @ _signed(axes)
+    return places
 
 
-def _pivot_weights(pivots: NDArray[np.int64], hops: NDArray[np.int64]) -> NDArray[np.float64]:
+def _pivot_weights(pivots: Nodes, hops: Nodes) -> NDArray[np.float64]:
     """(N, P): a pivot stands for the nodes of its region that are nearer to it than half the way to the node."""
     weights = np.zeros(hops.shape)
     region = hops.argmin(axis=1)

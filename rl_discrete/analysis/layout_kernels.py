@@ -20,7 +20,10 @@ def breadth_first(
     hops: NDArray[np.int64],
     queue: NDArray[np.int64],
 ) -> int:
-    """Hops from `start`, filled in where `hops` (N,) is -1; `queue` (N,) gets the nodes reached, how many are returned."""
+    """Hops from `start`, filled in where `hops` (N,) is -1; `queue` (N,) gets the nodes reached.
+
+    Returns how many those are.
+    """
     hops[start] = 0
     queue[0] = start
     head, tail = 0, 1

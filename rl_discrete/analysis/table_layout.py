@@ -25,7 +25,7 @@ def lay_out_tables(tables: Sequence[Transitions], same_meaning: bool) -> list[Pl
         tables: in order of time.
         same_meaning: whether a key means the same in all of them.
     """
-    if same_meaning:
+    if same_meaning and tables:
         return _shared(tables)
     places: list[Places] = []
     for index in reversed(range(len(tables))):
@@ -59,7 +59,8 @@ def _turned(places: Places, table: Transitions, other_places: Places, other: Tra
     weights = np.minimum(table.counts[own].sum(axis=1), other.counts[others].sum(axis=1)) + 1.0
     weights /= weights.sum()
     center, other_center = weights @ places[own], weights @ other_places[others]
-    left, _, right = np.linalg.svd((places[own] - center).T @ (weights[:, None] * (other_places[others] - other_center)))
+    goals = weights[:, None] * (other_places[others] - other_center)
+    left, _, right = np.linalg.svd((places[own] - center).T @ goals)
     turned: Places = (places - center) @ (left @ right) + other_center
     return turned
 

@@ -14,7 +14,9 @@ def explore(summary: str, argv: Sequence[str]) -> int:
     """`rl-discrete explore`: its arguments, or its help."""
     parser = new_parser("explore", summary)
     parser.add_argument("--run", type=Path, metavar="PATH", help="run folder, as given to --out of train --agent vast")
-    parser.add_argument("--out", type=Path, metavar="PATH", help="HTML file; by default explorer.html in the run folder")
+    parser.add_argument(
+        "--out", type=Path, metavar="PATH", help="HTML file; by default explorer.html in the run folder"
+    )
     if any(word in HELP for word in argv):
         parser.print_help()
         return 0

@@ -11,8 +11,10 @@ from rl_discrete.mdp.solve import solve
 from rl_discrete.mdp.transitions import Transitions
 from tests.mdp.random_transitions import transitions_of
 
+RED, GREEN = (220, 60, 50), (40, 160, 80)
 MOVES = ((0, 1), (1, 0), (0, -1), (-1, 0))  # right, down, left, up
-ABOUT = {"run": "example", "env": "room", "encoder": "ish", "seed": 0, "discount": 0.95, "checkpoints": 3}
+DISCOUNT = 0.95
+ABOUT = {"run": "example", "env": "room", "encoder": "ish", "seed": 0, "discount": DISCOUNT, "checkpoints": 3}
 
 
 def key_of(cell: int) -> int:
@@ -66,12 +68,13 @@ def long_walk(step: int, num_codes: int, key_words: int = 1, seed: int = 0) -> M
                 target = node
             for _ in range(int(rng.geometric(0.2 if noise[node] > 0.9 else 0.6))):
                 visits.append((node, action, float(node == num_codes // 3), target))
-    keys = np.array([[key_of(node + 1) * (word + 1) for word in range(key_words)] for node in range(num_codes)], np.uint64)
+    words = [[key_of(node + 1) * (word + 1) for word in range(key_words)] for node in range(num_codes)]
+    keys = np.array(words, np.uint64)
     return _moment(step, transitions_of(visits, keys, 4))
 
 
 def _moment(step: int, transitions: Transitions) -> Moment:
-    solution = solve(transitions, ABOUT["discount"], 1e-6)  # type: ignore[arg-type]
+    solution = solve(transitions, DISCOUNT, 1e-6)
     return Moment(step, transitions, solution.values, solution.q_values)
 
 
@@ -82,6 +85,6 @@ def _pictures(cells: NDArray[np.int64], side: int) -> Frames:
     tile = size // side
     for image, cell in zip(images, cells, strict=True):
         row, column = divmod(int(cell), side)
-        image[:, -tile:, -tile:] = np.array([[[40]], [[160]], [[80]]])
-        image[:, row * tile : (row + 1) * tile, column * tile : (column + 1) * tile] = np.array([[[220]], [[60]], [[50]]])
+        image[:, -tile:, -tile:] = np.array(GREEN).reshape(3, 1, 1)
+        image[:, row * tile : (row + 1) * tile, column * tile : (column + 1) * tile] = np.array(RED).reshape(3, 1, 1)
     return pack_frames("decoded", images, np.arange(len(cells)), len(cells))

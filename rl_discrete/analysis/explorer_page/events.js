@@ -41,7 +41,7 @@ function click(left, top) {
 }
 
 canvas.addEventListener("pointerdown", (event) => {
-  canvas.setPointerCapture(event.pointerId);
+  if (event.isTrusted) canvas.setPointerCapture(event.pointerId); // a script has no pointer to capture
   pointers.set(event.pointerId, [event.offsetX, event.offsetY]);
   if (pointers.size === 1) moved = 0;
 });
@@ -194,6 +194,7 @@ async function begin() {
   }).observe(canvas);
   window.addEventListener("hashchange", readAddress);
   await readAddress();
+  drawNow();
   document.documentElement.dataset.ready = "1";
 }
 
@@ -224,6 +225,11 @@ function drawSizes() {
 window.explorer = {
   meta,
   state,
+  picture,
+  drawNow,
   place: (key) => camera.toScreen(state.table.x[state.table.find(key)], state.table.y[state.table.find(key)]),
 };
-begin();
+begin().catch((error) => {
+  byId("status").textContent = `This page cannot be shown: ${error.message}. It needs a browser of 2023 or later.`;
+  throw error;
+});

@@ -83,12 +83,17 @@ function plan() {
 
 function refresh() {
   const { table, from, playing } = state;
-  const held = document.activeElement?.id;
+  const focused = document.activeElement;
+  const section = focused?.closest("#route, #code");
   byId("route").hidden = from < 0;
   const actions = { go, play, clear };
   byId("route").replaceChildren(...(from < 0 ? [] : routePanel(table, state, playing !== 0, actions).filter(Boolean)));
   byId("code").replaceChildren(...codePanel(table, state.shown, { show, start, goal, choose }));
-  if (held && document.activeElement?.id !== held) byId(held)?.focus();
+  if (section && !focused.isConnected) (byId(focused.id) ?? section.querySelector("h2"))?.focus();
+  for (const current of document.querySelectorAll(".strip [aria-current], .steps [aria-current]")) {
+    const list = current.closest(".strip, .steps");
+    list.scrollTop = current.offsetTop - list.clientHeight / 2;
+  }
   redraw();
   keepAddress();
 }

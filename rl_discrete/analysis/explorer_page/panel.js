@@ -88,7 +88,7 @@ function codePanel(table, node, actions) {
     return [make("p", { class: "quiet" }, text)];
   }
   return [
-    make("h2", {}, make("span", { class: "key" }, table.names[node])),
+    make("h2", { tabindex: -1 }, make("span", { class: "key" }, table.names[node])),
     framesOf(table, node, 132),
     factsOf(table, node),
     make(

@@ -8,7 +8,7 @@ function routePanel(table, choice, playing, actions) {
   const { from, to, route, at } = choice;
   const name = (node) => make("span", { class: "key" }, table.names[node]);
   const clear = make("button", { id: "clear", onclick: actions.clear, title: "Escape" }, "Clear");
-  const head = make("h2", {}, "Planned path", clear);
+  const head = make("h2", { tabindex: -1 }, "Planned path", clear);
   if (to < 0) return [head, make("p", { class: "quiet" }, "A is ", name(from), ". Choose B, the code to go to.")];
   if (!route) return [head, make("p", {}, "No tried actions lead from ", name(from), " to ", name(to), ".")];
   const steps = route.length - 1;
