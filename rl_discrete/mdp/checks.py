@@ -50,8 +50,8 @@ def checked_key(key: int | npt.ArrayLike, key_words: int, name: str = "key") -> 
     Raises:
         UsageError: another type or another width than the table's.
     """
-    if isinstance(key, int) and not isinstance(key, bool):
-        if not 0 <= key < 2**64:
+    if isinstance(key, int | np.integer) and not isinstance(key, bool):
+        if not 0 <= int(key) < 2**64:
             raise UsageError(f"{name} must be between 0 and 2**64 - 1, got {key}")
         key = np.array([key], np.uint64)
     return checked_keys(np.asarray(key)[None], key_words, name)

@@ -48,7 +48,7 @@ class PrioritizedSweeping:
         """Attach to `table` and queue everything in it.
 
         Args:
-            table: may hold transitions already; U is 0 then.
+            table: may hold transitions already; U begins at 0, or at `optimistic_value`.
             discount: in [0, 1).
             cutoff: differences up to this are not propagated, >= 0.
             optimistic_value: what an untried action of a known state counts as in V; None: it does not count.
