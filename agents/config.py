@@ -121,7 +121,7 @@ class VastConfig:
     forget: bool = False
     """Whether transitions that leave the replay leave the table too, at once."""
     window: int = 2000
-    """Env steps that each line of metrics sums up, >= 1."""
+    """Env steps that each line of metrics sums up: a line at the first step from each multiple of it on, >= 1."""
     checkpoint_every: int = 5000
     """Env steps between two checkpoints, >= 1: the most work that a kill can cost."""
     changes: tuple[str, ...] = ()

@@ -79,7 +79,7 @@ def train_vast(
                     rows = step_envs(run, actions)
                     observe(run, rows)
                     plan(run)
-                    if run.window.total("steps") >= config.window:
+                    if run.step % config.window < config.num_envs:
                         log.scalars(run.step, measure(run))
                 progress.update(task, run.step, describe(run))
                 due = run.step // config.checkpoint_every > saved // config.checkpoint_every
