@@ -45,6 +45,12 @@ def undisturbed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
     return config, train_vast(config, tmp_path_factory.mktemp(request.param) / "run")
 
 
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory: pytest.TempPathFactory) -> tuple[VastConfig, Path]:
+    """One of them, the fastest, for faults that have nothing to do with what is learned."""
+    return RUNS["stack"], train_vast(RUNS["stack"], tmp_path_factory.mktemp("quick") / "run")
+
+
 def kill_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
     """The run dies in the middle of a step, some way after a checkpoint."""
     step_envs = vast.step_envs
@@ -105,9 +111,9 @@ def test_killed_and_resumed(
 
 
 def test_stopped_by_a_signal_and_resumed(
-    undisturbed: tuple[VastConfig, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    quick: tuple[VastConfig, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config, whole = undisturbed
+    config, whole = quick
     out = tmp_path / "run"
     with monkeypatch.context() as patch:
         signal_after(patch, 152)
@@ -139,17 +145,17 @@ def test_stopped_among_the_gradient_steps_of_the_burn_in(tmp_path: Path, monkeyp
     assert_same_run(whole, tmp_path / "run")
 
 
-def test_a_finished_run_goes_on_with_more_steps(tmp_path: Path) -> None:
+def test_a_finished_run_goes_on_with_more_steps(quick: tuple[VastConfig, Path], tmp_path: Path) -> None:
     config = replace(RUNS["stack"], steps=200)
     out = train_vast(config, tmp_path / "run")
     train_vast(replace(config, steps=320), out, resume=True)
-    assert_same_run(train_vast(RUNS["stack"], tmp_path / "whole"), out)
+    assert_same_run(quick[1], out)
 
 
 def test_an_older_checkpoint_serves_where_the_newest_is_damaged(
-    undisturbed: tuple[VastConfig, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    quick: tuple[VastConfig, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config, whole = undisturbed
+    config, whole = quick
     out = tmp_path / "run"
     shutil.copytree(whole, out)
     newest = sorted((out / "checkpoints").glob("step-*"))[-1]
