@@ -292,7 +292,8 @@ def test_the_command_prints_a_table(learned: Path, capsys: pytest.CaptureFixture
     printed = capsys.readouterr().out
     for word in ("ish on grid after 480 steps", "codes that alias", "chance ", "Bellman residual"):
         assert word in printed
-    assert max(map(len, printed.splitlines())) <= 100
+    table, _, _ = printed.partition("figures and all numbers: ")  # a path may be as long as it likes
+    assert max(map(len, table.splitlines())) <= 100
 
 
 def test_the_command_without_a_run(tmp_path: Path) -> None:

@@ -63,12 +63,21 @@ Object.assign(Picture.prototype, {
     return this.linkActions(link).map(({ action, count }) => `${action}\u2009×\u2009${count}`).join("   ");
   },
 
-  label(text, x, y) {
+  /** Labels of links, the most frequent first; one that would cover another is left to the tip. */
+  labels(counts) {
     const { context, colors } = this;
     Object.assign(context, { font: "11px sans-serif", textAlign: "center", textBaseline: "middle", lineJoin: "round" });
     Object.assign(context, { globalAlpha: 0.9, lineWidth: 4, strokeStyle: colors.halo, fillStyle: colors.ink });
-    context.strokeText(text, x, y);
-    context.fillText(text, x, y);
+    const boxes = this.marks.map(({ x, y, radius }) => [x - radius, y - radius, x + radius, y + radius]);
+    for (const { link, middle: [x, y] } of [...this.curves].sort((a, b) => counts[b.link] - counts[a.link])) {
+      const text = this.linkLabel(link);
+      const half = context.measureText(text).width / 2 + 3;
+      const box = [x - half, y - 7, x + half, y + 7];
+      if (boxes.some((other) => box[0] < other[2] && other[0] < box[2] && box[1] < other[3] && other[1] < box[3])) continue;
+      boxes.push(box);
+      context.strokeText(text, x, y);
+      context.fillText(text, x, y);
+    }
   },
 
   /** What is at a place of the canvas: { node }, { group }, { link } or nothing. */
