@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rl_discrete.latents.bottleneck import Bottleneck, BottleneckOutput
+from rl_discrete.latents.bottleneck import BitBottleneck, BottleneckOutput
 from rl_discrete.latents.config import BinaryConcreteConfig
 from rl_discrete.runs.errors import UsageError
 
@@ -33,7 +33,7 @@ def log_density(y: Tensor, logits: Tensor, temperature: float) -> Tensor:
     return math.log(temperature) + centred - 2.0 * F.softplus(centred)
 
 
-class BinaryConcrete(Bottleneck):
+class BinaryConcrete(BitBottleneck):
     """L bits from one logit each, the log-odds that the bit is 1.
 
     In training y = (logit + logistic noise) / temperature and the decoder sees (z, 1 - z) with z = sigmoid(y); the
@@ -45,20 +45,9 @@ class BinaryConcrete(Bottleneck):
     """
 
     def __init__(self, num_latents: int, num_categories: int = 2, config: BinaryConcreteConfig | None = None) -> None:
-        super().__init__(num_latents, num_categories)
-        if num_categories != 2:
-            raise UsageError(f"binary concrete has 2 categories (bits), got {num_categories}: use Gumbel-softmax")
+        super().__init__("binary concrete", num_latents, num_categories)
         self.config = config or BinaryConcreteConfig()
         _check(self.config)
-        self.feature_dim, self.logits_per_latent = 2, 1
-
-    def discretize(self, logits: Tensor) -> Tensor:
-        self._check_logits(logits)
-        return (logits > 0).long()
-
-    def embed(self, codes: Tensor) -> Tensor:
-        self._check_codes(codes)
-        return _with_complement(codes.float())
 
     def kl(self, noisy_logits: Tensor, logits: Tensor, prior_logits: Tensor) -> Tensor:
         """KL(posterior || prior) estimated by the one sample that was drawn, (B,), nats, summed over bits.
@@ -79,12 +68,7 @@ class BinaryConcrete(Bottleneck):
         uniform = torch.rand(logits.shape, generator=generator, device=logits.device)
         noisy = (logits + logistic_from_uniform(uniform)) / self.config.temperature
         codes = (noisy > 0).long()
-        return BottleneckOutput(_with_complement(noisy.sigmoid()), codes, noisy, logits.new_zeros(len(logits)))
-
-
-def _with_complement(bits: Tensor) -> Tensor:
-    """(B, L) -> (B, L * 2) with (z, 1 - z) side by side."""
-    return torch.stack((bits, 1.0 - bits), dim=-1).flatten(1)
+        return BottleneckOutput(self._with_complement(noisy.sigmoid()), codes, noisy, logits.new_zeros(len(logits)))
 
 
 def _check(config: BinaryConcreteConfig) -> None:

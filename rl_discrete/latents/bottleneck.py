@@ -102,3 +102,35 @@ class Bottleneck(nn.Module, ABC):
     def _check_codes(self, codes: Tensor) -> None:
         if codes.ndim != 2 or codes.shape[1] != self.num_latents or codes.is_floating_point():
             raise UsageError(f"codes must be integers (B, {self.num_latents}), got {codes.dtype} {tuple(codes.shape)}")
+
+
+class BitBottleneck(Bottleneck):
+    """Bits from one logit each, 1 where it is > 0; the decoder sees (h, 1 - h), so that a zero bit is a signal too.
+
+    Args:
+        title: what the method is called in errors.
+        num_latents: L.
+        num_categories: 2, or the error that says so.
+
+    Raises:
+        UsageError: a size outside its range; a number of categories other than 2.
+    """
+
+    def __init__(self, title: str, num_latents: int, num_categories: int) -> None:
+        super().__init__(num_latents, num_categories)
+        if num_categories != 2:
+            raise UsageError(f"{title} has 2 categories (bits), got {num_categories}: use Gumbel-softmax")
+        self.feature_dim, self.logits_per_latent = 2, 1
+
+    def discretize(self, logits: Tensor) -> Tensor:
+        self._check_logits(logits)
+        return (logits > 0).long()
+
+    def embed(self, codes: Tensor) -> Tensor:
+        self._check_codes(codes)
+        return self._with_complement(codes.float())
+
+    @staticmethod
+    def _with_complement(bits: Tensor) -> Tensor:
+        """(B, L) -> (B, L * 2) with (h, 1 - h) side by side."""
+        return torch.stack((bits, 1.0 - bits), dim=-1).flatten(1)

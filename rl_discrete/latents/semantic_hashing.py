@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from rl_discrete.latents.bottleneck import Bottleneck, BottleneckOutput
+from rl_discrete.latents.bottleneck import BitBottleneck, BottleneckOutput
 from rl_discrete.latents.config import SemanticHashingConfig
 from rl_discrete.runs.errors import UsageError
 
@@ -17,7 +17,7 @@ def saturating_sigmoid(x: Tensor) -> Tensor:
     return (1.2 * torch.sigmoid(x) - 0.1).clamp(0.0, 1.0)
 
 
-class SemanticHashing(Bottleneck):
+class SemanticHashing(BitBottleneck):
     """L bits from one logit each: noise, saturating sigmoid, and rounding of a random half of the bits.
 
     In training each bit is seen by the decoder either as sat(v) or, with probability `hard_share`, as 1[v > 0] with
@@ -29,26 +29,15 @@ class SemanticHashing(Bottleneck):
     """
 
     def __init__(self, num_latents: int, num_categories: int = 2, config: SemanticHashingConfig | None = None) -> None:
-        super().__init__(num_latents, num_categories)
-        if num_categories != 2:
-            raise UsageError(f"semantic hashing has 2 categories (bits), got {num_categories}: use Gumbel-softmax")
+        super().__init__("semantic hashing", num_latents, num_categories)
         self.config = config or SemanticHashingConfig()
         _check(self.config)
-        self.feature_dim, self.logits_per_latent = 2, 1
         self.anneal(0.0)
 
     def anneal(self, progress: float) -> None:
         """Share of rounded bits: 0 at the start, `hard_share` from `hard_warmup` of the training on."""
         warm = min(progress / self.config.hard_warmup, 1.0) if self.config.hard_warmup > 0.0 else 1.0
         self.hard_share = self.config.hard_share * warm
-
-    def discretize(self, logits: Tensor) -> Tensor:
-        self._check_logits(logits)
-        return (logits > 0).long()
-
-    def embed(self, codes: Tensor) -> Tensor:
-        self._check_codes(codes)
-        return _with_complement(codes.float())
 
     def _train_forward(self, logits: Tensor, generator: torch.Generator | None) -> BottleneckOutput:
         noise = torch.randn(logits.shape, generator=generator, device=logits.device)
@@ -60,16 +49,11 @@ class SemanticHashing(Bottleneck):
         if self.config.flip_probability > 0.0:
             flipped = self._bernoulli(self.config.flip_probability, logits, generator)
             bits = torch.where(flipped, 1.0 - bits, bits)
-        return BottleneckOutput(_with_complement(bits), hard.long(), noisy, logits.new_zeros(len(logits)))
+        return BottleneckOutput(self._with_complement(bits), hard.long(), noisy, logits.new_zeros(len(logits)))
 
     @staticmethod
     def _bernoulli(probability: float, like: Tensor, generator: torch.Generator | None) -> Tensor:
         return torch.rand(like.shape, generator=generator, device=like.device) < probability
-
-
-def _with_complement(bits: Tensor) -> Tensor:
-    """(B, L) -> (B, L * 2) with (h, 1 - h) side by side."""
-    return torch.stack((bits, 1.0 - bits), dim=-1).flatten(1)
 
 
 def _check(config: SemanticHashingConfig) -> None:
