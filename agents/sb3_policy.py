@@ -118,8 +118,9 @@ class RandomPolicy:
         episode_start: NDArray[np.bool_] | None = None,
         deterministic: bool = False,
     ) -> tuple[NDArray[np.int64], State]:
-        """Actions int64 (B,) for observations (B, ...)."""
-        return self._generator.integers(self.num_actions, size=len(observation)), state
+        """Actions int64 (B,) for observations (B, C, H, W) or (B, D), or one for a single observation."""
+        single = np.ndim(observation) in (1, 3)
+        return self._generator.integers(self.num_actions, size=() if single else len(observation)), state
 
     def state(self) -> dict[str, Any]:
         """The generator, for a checkpoint."""

@@ -166,3 +166,11 @@ def test_the_random_policy_is_uniform_and_seeded() -> None:
     assert np.bincount(actions) / 9000 == pytest.approx([1 / 3] * 3, abs=0.02)
     assert np.array_equal(actions, RandomPolicy(3, seed=0).predict(observations)[0])
     assert not np.array_equal(actions, RandomPolicy(3, seed=1).predict(observations)[0])
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 8), (5,)])
+def test_a_single_observation_gets_a_single_random_action(shape: tuple[int, ...]) -> None:
+    action, _ = RandomPolicy(3).predict(np.zeros(shape, np.float32))
+    assert np.shape(action) == ()
+    batch, _ = RandomPolicy(3).predict(np.zeros((4, *shape), np.float32))
+    assert np.shape(batch) == (4,)
