@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rl_discrete.data.columns import Columns
+from rl_discrete.data.history import History
 from rl_discrete.data.layout import ReplayLayout
 from rl_discrete.data.row_index import Ids, RowIndex, new_records
 from rl_discrete.data.segments import FrameSegments
@@ -157,6 +158,39 @@ class Replay:
             RunError: a segment cannot be read.
         """
         return self._stacks(self._index.check(rows), self.layout.stack)
+
+    def windows(self, rows: npt.ArrayLike, length: int) -> Ids:
+        """(N, length) the rows up to each of `rows` (N,) in its episode, oldest first; -1 where there is none.
+
+        Raises:
+            UsageError: a row is not kept, or `length` is below 1.
+        """
+        if length < 1:
+            raise UsageError(f"length must be >= 1, got {length}")
+        found = self._index.histories(self._index.check(rows), length)
+        return np.where(found >= self.first_row, found, -1)[:, ::-1]
+
+    def frames(self, rows: npt.ArrayLike) -> npt.NDArray[Any]:
+        """Single frames (N, *frame_shape) of `rows` (N,); zeros for -1.
+
+        Raises:
+            RunError: a segment cannot be read.
+        """
+        return self._segments.read(np.asarray(rows, np.int64))
+
+    def history(self, rows: npt.ArrayLike, length: int) -> History:
+        """What a world model is told of the `length` frames up to each of `rows` (N,).
+
+        Raises:
+            UsageError: a row is not kept, or `length` is below 1.
+            RunError: a segment cannot be read.
+        """
+        windows = self.windows(rows, length)
+        valid = windows >= 0
+        actions = np.zeros(windows.shape, np.int64)
+        actions[valid] = self._index.columns(windows[valid]).actions
+        frames = self.frames(windows.ravel()).reshape(*windows.shape, *self.layout.frame_shape)
+        return History(frames, actions, valid)
 
     def batch(self, rows: npt.ArrayLike) -> TransitionBatch:
         """The transitions into `rows` (N,). `previous` and `current` are views of the same memory.

@@ -1,0 +1,1 @@
+"""World models: learned step functions over codes, frames, or the rows of a table."""
