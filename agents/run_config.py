@@ -6,7 +6,7 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rl_discrete.runs.errors import UsageError
 
@@ -21,8 +21,8 @@ class EvaluationConfig:
     """Decides where episodes start and what is drawn, >= 0; no training draws from the same streams."""
     epsilon: float = 0.05
     """Probability of a random action, in [0, 1], of a vast or dqn agent; a ppo agent draws from its policy."""
-    deterministic: bool = False
-    """Always take the best action."""
+    policy: Literal["both", "sampled", "greedy"] = "both"
+    """Whether actions are drawn (sampled) or always the best ones (greedy), or both, on the same episodes."""
     max_steps: int = 27_000
     """Steps after which an episode is stopped and counted as capped, >= 1."""
     num_envs: int = 8

@@ -12,9 +12,8 @@ from rl_discrete.cli.flags import HELP, add_fields, layered, new_parser, parse, 
 from rl_discrete.runs.errors import UsageError
 
 if TYPE_CHECKING:
-    from rl_discrete.agents.evaluation import Evaluation
+    from rl_discrete.agents.evaluated_run import JudgedRun
     from rl_discrete.agents.replanning import Replan
-    from rl_discrete.agents.trained_agent import TrainedAgent
 
 RUN_HELP = "run folder, as given to --out of train"
 
@@ -25,7 +24,7 @@ def evaluate(summary: str, argv: Sequence[str]) -> int:
 
     parser = new_parser("eval", summary)
     parser.add_argument("--run", type=Path, metavar="PATH", help=RUN_HELP)
-    add_fields(parser, EvaluationConfig, switches=("deterministic",))
+    add_fields(parser, EvaluationConfig)
     if any(word in HELP for word in argv):
         return print_help(parser, EvaluationConfig())
     flags = parse(parser, argv)
@@ -34,8 +33,7 @@ def evaluate(summary: str, argv: Sequence[str]) -> int:
 
     from rl_discrete.agents.evaluated_run import evaluate_run
 
-    agent, evaluation = evaluate_run(run, config, shlex.join(["rl-discrete", "eval", *argv]))
-    _print_evaluation(agent, evaluation)
+    _print_evaluation(evaluate_run(run, config, shlex.join(["rl-discrete", "eval", *argv])), config.policy)
     return 0
 
 
@@ -103,14 +101,26 @@ def _attached(flag: str, argv: Sequence[str]) -> list[str]:
     return words
 
 
-def _print_evaluation(agent: TrainedAgent, evaluation: Evaluation) -> None:
-    low, high = evaluation.interval
-    lengths, ends = evaluation.lengths, evaluation.ends
-    print(f"{agent.name} on {agent.env} after {agent.step:,} steps: {len(lengths)} episodes")
-    print(f"return  mean {evaluation.mean:.4g} (95 % {low:.4g} to {high:.4g}), ", end="")
-    print(f"median {evaluation.median:.4g}, standard deviation {evaluation.std:.4g}")
-    print(f"length  mean {sum(lengths) / len(lengths):.1f} steps, reward per step {evaluation.reward_per_step:.4g}")
-    print("ends    " + ", ".join(f"{ends.count(kind)} {kind}" for kind in ("terminated", "truncated", "capped")))
+def _print_evaluation(judged: JudgedRun, policy: str) -> None:
+    from rl_discrete.agents.atari_scores import published
+
+    agent, scores = judged.agent, published(judged.agent.env)
+    print(f"{agent.name} on {agent.env} after {agent.step:,} steps: {len(judged.evaluation.lengths)} episodes")
+    first = "greedy" if policy == "greedy" else "sampled"
+    for name, evaluation in ((first, judged.evaluation), ("greedy", judged.greedy)):
+        if evaluation is None:
+            continue
+        low, high = evaluation.interval
+        lengths, ends = evaluation.lengths, evaluation.ends
+        print(f"{name:8} return mean {evaluation.mean:.4g} (95 % {low:.4g} to {high:.4g}), ", end="")
+        print(f"median {evaluation.median:.4g}, standard deviation {evaluation.std:.4g}", end="")
+        print("" if scores is None else f"; human-normalised {scores.normalise(evaluation.mean):.3f}")
+        print(f"{'':8} length mean {sum(lengths) / len(lengths):.1f} steps, ", end="")
+        print(f"reward per step {evaluation.reward_per_step:.4g}; ends ", end="")
+        print(", ".join(f"{ends.count(kind)} {kind}" for kind in ("terminated", "truncated", "capped")))
+    if scores is not None:
+        print(f"published: random {scores.random:g}, human {scores.human:g}, SimPLe {scores.simple:g}", end=" ")
+        print(f"(mean of its five runs {scores.seeds_mean:.4g}) after 100,000 steps")
 
 
 def _print_replan(done: Replan) -> None:
