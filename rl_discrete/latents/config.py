@@ -118,3 +118,16 @@ class LSTMPriorConfig:
     """Stacked LSTM layers."""
     dropout: float = 0.0
     """Dropout before the output layer, in [0, 1)."""
+
+
+@dataclass(frozen=True)
+class ConditionalLSTMConfig(LSTMPriorConfig):
+    """LSTM over chunks of latents, given a context: the prior of world models.
+
+    A class of its own, so that runs without a context know nothing of these settings.
+    """
+
+    base: Literal["none", "factorised"] = "factorised"
+    """`factorised`: the LSTM corrects, from zero, the logits of latents that are independent given the context."""
+    context_inputs: bool = True
+    """Whether the context enters every step of the LSTM; it always enters the first state."""

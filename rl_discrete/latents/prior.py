@@ -61,15 +61,15 @@ class Prior(nn.Module, ABC):
         Args:
             num_samples: how many; with a context, its number of rows.
             context: float32 (num_samples, context_dim) for a conditional prior.
-            temperature: divides the logits of each chunk, > 0.
+            temperature: divides the logits of each chunk, >= 0; 0 takes the likeliest symbol of each chunk, the first
+                of equals, whatever the noise.
             noise: float32 (num_samples, noise_dim), uniform in (0, 1); drawn from `generator` when not given.
             generator: source of the noise.
 
         Raises:
-            UsageError: temperature <= 0 or infinite, no samples, or noise or context of another size.
+            UsageError: temperature < 0 or infinite, no samples, or noise or context of another size.
         """
-        if not 0.0 < temperature < math.inf:
-            raise UsageError(f"temperature must be > 0 and finite, got {temperature}")
+        check_temperature(temperature)
         if num_samples < 1:
             raise UsageError(f"num_samples must be >= 1, got {num_samples}")
         if noise is None:
@@ -90,6 +90,25 @@ class Prior(nn.Module, ABC):
         return next(iter([*self.parameters(), *self.buffers()]), torch.empty(0)).device
 
 
+def check_temperature(temperature: float) -> None:
+    """Raises UsageError unless a temperature is >= 0 and finite."""
+    if not 0.0 <= temperature < math.inf:
+        raise UsageError(f"temperature must be >= 0 and finite, got {temperature}")
+
+
+def check_context(context: Tensor | None, num_rows: int | None, context_dim: int) -> Tensor:
+    """The context, if its shape is (num_rows, context_dim), with any number of rows where `num_rows` is None.
+
+    Raises:
+        UsageError: no context, or one of another shape.
+    """
+    rows = "B" if num_rows is None else num_rows
+    if context is None or context.ndim != 2 or context.shape[1] != context_dim or rows not in ("B", len(context)):
+        got = None if context is None else tuple(context.shape)
+        raise UsageError(f"context must have shape ({rows}, {context_dim}), got {got}")
+    return context
+
+
 def check_codes(codes: Tensor, num_latents: int, num_categories: int) -> None:
     """Raises UsageError unless codes are integers (B, num_latents) in [0, num_categories)."""
     if codes.ndim != 2 or codes.shape[1] != num_latents or codes.is_floating_point():
@@ -105,8 +124,10 @@ def invert_cdf(logits: Tensor, uniform: Tensor, temperature: float = 1.0) -> Ten
     """Index int64 (...) of the category of softmax(logits (..., V) / temperature) where its CDF passes `uniform` (...).
 
     `uniform` 0 gives the first and 1 the last category whose probability is not 0. However low the temperature, the
-    largest logit stays finite and so becomes the only category.
+    largest logit stays finite and so becomes the only category. At temperature 0 it is that, whatever `uniform`.
     """
+    if temperature == 0.0:
+        return logits.argmax(-1)
     below = logits - logits.amax(-1, keepdim=True)  # <= 0, so that a division by little cannot give inf - inf
     cdf = (below / max(temperature, _LOWEST_TEMPERATURE)).softmax(-1).double().cumsum(-1)
     total = cdf[..., -1:]
@@ -125,6 +146,8 @@ class UniformPrior(Prior):
         return torch.full((len(codes),), -self.num_latents * math.log(self.num_categories), device=codes.device)
 
     def _sample(self, noise: Tensor, context: Tensor | None, temperature: float) -> Tensor:
+        if temperature == 0.0:
+            return torch.zeros(noise.shape, dtype=torch.int64, device=noise.device)
         return (noise * self.num_categories).long().clamp(max=self.num_categories - 1)
 
 

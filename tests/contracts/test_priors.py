@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from rl_discrete.latents.config import LSTMPriorConfig
+from rl_discrete.latents.config import ConditionalLSTMConfig, LSTMPriorConfig
+from rl_discrete.latents.factorised_prior import FactorisedPrior
 from rl_discrete.latents.lstm_prior import LSTMPrior
 from rl_discrete.latents.prior import IndependentPrior, Prior, UniformPrior, invert_cdf
 from rl_discrete.runs.errors import UsageError
@@ -61,6 +62,18 @@ def lstm(num_latents: int, num_categories: int, chunk: int, context_dim: int = 0
     return Case(lambda: uneven(LSTMPrior(num_latents, num_categories, config, context_dim)), chunk, context_dim)
 
 
+def corrected(num_latents: int, num_categories: int, chunk: int, context_dim: int = 0, layers: int = 1) -> Case:
+    """An LSTM that corrects a factorised base."""
+    config = ConditionalLSTMConfig(
+        chunk=chunk, hidden=8, embedding=4, layers=layers, dropout=0.5, context_inputs=context_dim > 0
+    )
+    return Case(lambda: uneven(LSTMPrior(num_latents, num_categories, config, context_dim)), chunk, context_dim)
+
+
+def factorised(num_latents: int, num_categories: int, context_dim: int = 0) -> Case:
+    return Case(lambda: uneven(FactorisedPrior(num_latents, num_categories, context_dim)), 1, context_dim)
+
+
 def independent(num_latents: int, num_categories: int) -> Case:
     table = 1.5 * torch.randn(num_latents, num_categories, generator=generator(3))
     return Case(lambda: IndependentPrior(table))
@@ -86,6 +99,12 @@ PRIORS: dict[str, Case] = {
     "lstm-5x2-context": lstm(5, 2, chunk=1, context_dim=3),
     "lstm-3x3-chunk-2-context": lstm(3, 3, chunk=2, context_dim=4),
     "lstm-2x10-context-layers": lstm(2, 10, chunk=1, context_dim=1, layers=2),
+    "lstm-5x2-chunk-2-base": corrected(5, 2, chunk=2),
+    "lstm-7x2-chunk-3-base-context": corrected(7, 2, chunk=3, context_dim=3),
+    "lstm-3x3-chunk-2-base-context-layers": corrected(3, 3, chunk=2, context_dim=2, layers=2),
+    "factorised-5x2": factorised(5, 2),
+    "factorised-5x2-context": factorised(5, 2, context_dim=3),
+    "factorised-3x4-context": factorised(3, 4, context_dim=2),
 }
 
 every_prior = pytest.mark.parametrize("case", PRIORS.values(), ids=PRIORS.keys())
@@ -286,6 +305,19 @@ def test_low_temperature_gives_the_mode_of_each_chunk(case: Case, temperature: f
     assert torch.equal(samples, greedy.expand(50, -1))
 
 
+@every_prior
+def test_temperature_zero_gives_the_first_mode_of_each_chunk_whatever_the_noise(case: Case) -> None:
+    prior = case.build()
+    samples = prior.sample(50, case.context(50), 0.0, generator=generator(4))
+    if case.is_uniform:
+        assert not samples.any()
+        return
+    assert torch.equal(
+        samples, prior.sample(50, case.context(50), 1e-30, noise=torch.full((50, prior.noise_dim), 0.99))
+    )
+    assert len(prior.sample(50, case.context(50), 1.0, generator=generator(4)).unique(dim=0)) > 1  # the control
+
+
 @every_lstm
 def test_teacher_forced_and_step_by_step_logits_agree(case: Case) -> None:
     prior = case.build()
@@ -326,8 +358,8 @@ def test_a_chunk_depends_on_earlier_chunks_only(case: Case) -> None:
 def test_wrong_arguments(case: Case) -> None:
     prior = case.build()
     width, k = prior.num_latents, prior.num_categories
-    for temperature in (0.0, -1.0, math.nan, math.inf):
-        with pytest.raises(UsageError, match="temperature must be > 0"):
+    for temperature in (-1.0, -5e-324, math.nan, math.inf):
+        with pytest.raises(UsageError, match="temperature must be >= 0 and finite"):
             prior.sample(3, case.contexts(3), temperature, generator=generator())
     for shape in ((3, prior.noise_dim + 1), (2, prior.noise_dim), (prior.noise_dim,)):
         with pytest.raises(UsageError, match="noise must have shape"):
@@ -367,6 +399,7 @@ def test_sizes_that_cannot_work(num_latents: int, num_categories: int, words: st
     for build in (
         lambda: UniformPrior(num_latents, num_categories),
         lambda: LSTMPrior(num_latents, num_categories),
+        lambda: FactorisedPrior(num_latents, num_categories),
         lambda: IndependentPrior(table),
     ):
         with pytest.raises(UsageError, match=words):
