@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from rl_discrete.latents.config import GumbelSoftmaxConfig, SemanticHashingConfig
+from rl_discrete.latents.config import ConditionalLSTMConfig, GumbelSoftmaxConfig, SemanticHashingConfig
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class CodecConfig:
     max_groups: int = 10
     """Places of a colour that have bits of their own, >= 1, all colours together; beyond it the nearest are joined."""
     max_bits: int = 80
-    """Bits of an image, >= 8; a place gets 8, 16 or 24, by how many appearances of it were seen."""
+    """Bits of an image, >= 8; each place has a multiple of 8, by how many of its appearances were seen."""
     features: int = 128
     """Width of the tables of rows and of columns that a place's pixels are summed up in, >= 2."""
     hidden: int = 192
@@ -62,3 +62,95 @@ class CodecConfig:
     """Bottleneck of `ish`."""
     gs: GumbelSoftmaxConfig = field(default_factory=GumbelSoftmaxConfig)
     """Bottleneck of `gs`."""
+
+
+@dataclass(frozen=True)
+class DynamicsConfig:
+    """The network that tells the next bits from the last ones and the action."""
+
+    history: int = 4
+    """Frames, >= 1, whose bits the network and the agent see; with the actions between them."""
+    hidden: int = 512
+    """Width of its three layers, >= 1."""
+    inject_actions: bool = True
+    """Whether the action scales and shifts two layers, besides being an input. Without it, it is soon ignored."""
+    recurrent: int = 0
+    """Width of a recurrent summary of earlier frames; 0: none."""
+    burn_in: int = 12
+    """Frames, >= 0, before the last `history` ones, that the summary is told of at the start (`recurrent` > 0)."""
+    prior: Literal["lstm", "factorised"] = "lstm"
+    """What draws the next bits: an LSTM over chunks of them that starts as independent bits, or these alone."""
+    lstm: ConditionalLSTMConfig = field(default_factory=lambda: ConditionalLSTMConfig(hidden=96, embedding=32))
+    """The LSTM."""
+    temperature: float = 0.0
+    """Temperature at which bits are drawn in imagination, >= 0; 0: the likeliest, so that nothing is random."""
+    outcome_hidden: int = 64
+    """Width of the layer that reward and end are read from, >= 1."""
+    outcomes: Literal["likeliest", "sampled"] = "likeliest"
+    """Whether imagined rewards and ends are the likeliest ones (the mean, of rewards other than -1, 0, 1) or drawn."""
+    ensemble: int = 1
+    """Models fitted side by side, 1 to 3; a rollout is cut where they disagree."""
+    disagreement: int = 8
+    """Bits, >= 1, in which two models must differ to disagree."""
+
+
+@dataclass(frozen=True)
+class DynamicsFitConfig:
+    """How the dynamics is fitted: AdamW, linear warm-up, cosine decay, on rollouts of its own samples."""
+
+    updates: int = 2500
+    """Gradient steps of the first fit where the caller names no number, >= 1."""
+    refit_updates: int = 1200
+    """Gradient steps of each later fit, >= 1."""
+    batch_size: int = 128
+    """Rollouts per gradient step, >= 1."""
+    unroll: int = 4
+    """Steps of a rollout, >= 1."""
+    own_share: float = 0.5
+    """Probability, in [0, 1], that a rollout goes on from what the model drew, not from what was recorded."""
+    own_warmup: float = 0.15
+    """Share of a fit, in [0, 1], over which that probability is reached linearly from 0."""
+    flip_probability: float = 0.01
+    """Probability of a flip of each bit that the network sees, in [0, 0.5)."""
+    targets: Literal["hard", "soft"] = "hard"
+    """Whether to predict the bits or how sure the encoder was of them."""
+    lstm_from: float = 0.6
+    """Share of a fit, in [0, 1), after which the LSTM is switched on; before it the bits are independent."""
+    rare_share: float = 0.0625
+    """Share of a batch, in [0, 0.25], that rewards of either sign and ends are each raised to where they are rarer; the
+    probabilities are corrected for it."""
+    learning_rate: float = 1.5e-3
+    """Peak learning rate, > 0."""
+    warmup_steps: int = 50
+    """Gradient steps over which the learning rate rises linearly; at most a tenth of a fit."""
+    weight_decay: float = 0.01
+    """Decoupled weight decay of matrices, >= 0."""
+    gradient_clip: float = 5.0
+    """Largest norm of the gradient; 0 leaves it as it is."""
+    codec_growth: float = 4.0
+    """How many times the replay must have grown since the encoder was last fitted for it to be fitted again, > 1; 0:
+    never again. New codes are new to the agent too."""
+    held_out_share: float = 0.1
+    """Share of the replay, in [0, 0.5], that is only measured on."""
+    held_out_steps: int = 64
+    """Steps of each env that are held out together, >= 1."""
+
+
+@dataclass(frozen=True)
+class CodeModelConfig:
+    """The world model in the space of codes: encoder, dynamics, and how they are fitted."""
+
+    codec: CodecConfig = field(default_factory=CodecConfig)
+    """Frames to bits and back."""
+    dynamics: DynamicsConfig = field(default_factory=DynamicsConfig)
+    """Bits and action to the next bits, reward and end."""
+    fit: DynamicsFitConfig = field(default_factory=DynamicsFitConfig)
+    """How the dynamics is fitted."""
+
+
+@dataclass(frozen=True)
+class WorldModelConfig:
+    """Settings of all world models; one of them is used."""
+
+    code: CodeModelConfig = field(default_factory=CodeModelConfig)
+    """In the space of codes (`--world-model code`)."""
