@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from rl_discrete.latents.config import ConditionalLSTMConfig, GumbelSoftmaxConfig, SemanticHashingConfig
+from rl_discrete.world_models.pixel_config import PixelModelConfig
 
 
 @dataclass(frozen=True)
@@ -154,3 +155,5 @@ class WorldModelConfig:
 
     code: CodeModelConfig = field(default_factory=CodeModelConfig)
     """In the space of codes (`--world-model code`)."""
+    pixel: PixelModelConfig = field(default_factory=PixelModelConfig)
+    """In the space of pixels (`--world-model pixel`)."""
