@@ -1,0 +1,51 @@
+"""Which rows of a replay are only measured on: the same ones for as long as the replay grows."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rl_discrete.runs.errors import UsageError
+from rl_discrete.runs.seeding import derive_seed
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """One block of consecutive rows out of every so many is held out, another place in each; in the first the second.
+
+    Rows interleave B envs, so a block of `steps * num_envs` rows holds about `steps` consecutive steps of every env.
+
+    Raises:
+        UsageError: a setting outside its range.
+    """
+
+    share: float
+    """Of the rows, in [0, 0.5]; one in a whole number of blocks."""
+    steps: int
+    """Steps of each env in a block, >= 1."""
+    num_envs: int
+    """B."""
+    seed: int
+    """Of the places."""
+
+    def __post_init__(self) -> None:
+        """Raises UsageError for a setting outside its range."""
+        if not 0.0 <= self.share <= 0.5 or self.steps < 1:
+            raise UsageError(
+                f"held_out_share must be in [0, 0.5] and held_out_steps >= 1, got {self.share} and {self.steps}"
+            )
+
+    def mask(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of `rows` (any shape) are held out; -1, no row, never is."""
+        if self.share == 0.0:
+            return np.zeros(rows.shape, np.bool_)
+        period = math.floor(1.0 / self.share + 0.5)
+        groups, places = np.divmod(np.maximum(rows, 0) // (self.steps * self.num_envs), period)
+        chosen = np.array([self._place(group, period) for group in range(int(groups.max(initial=0)) + 1)])
+        return (places == chosen[groups]) & (rows >= 0)
+
+    def _place(self, group: int, period: int) -> int:
+        return 1 if group == 0 else derive_seed(self.seed, "held out", group) % period
