@@ -28,6 +28,11 @@ def register_envs() -> None:
     for rom in _atari_roms():
         name = rom.title().replace("_", "")  # "ms_pacman" is MsPacman, as in ale-py's own ids
         _register(name, entry_point="rl_discrete.envs.atari:AtariEnv", kwargs={"game": rom})
+    _register(
+        "WorldModel",
+        entry_point="rl_discrete.envs.trained_model:world_model_env",
+        vector_entry_point="rl_discrete.envs.trained_model:world_model_vector_env",
+    )
 
 
 def registered_names() -> list[str]:

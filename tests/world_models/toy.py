@@ -45,7 +45,7 @@ class CoinModel:
 
     def __init__(self, end: float = 0.0, doubt: float = 0.0) -> None:
         self.end, self.doubt = end, doubt
-        self.observation_space = gymnasium.spaces.MultiBinary(2 * SIDES)
+        self.observation_space: gymnasium.Space[Any] = gymnasium.spaces.MultiBinary(2 * SIDES)
 
     def reset(self, history: History) -> State:
         if history.frames.shape[2:] != SHAPE or history.frames.shape[1] < self.history_length:
