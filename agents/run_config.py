@@ -92,6 +92,68 @@ class ExportConfig:
         _require(0.0 < self.tolerance < math.inf, "tolerance", self.tolerance, "> 0")
 
 
+@dataclass(frozen=True)
+class VideoConfig:
+    """Fresh episodes of a run's agent: the real env, its codes decoded, and what its world model imagines."""
+
+    out: Path | None = None
+    """File to write, *.webp; by default `videos/world.webp` in the run folder."""
+    steps: int = 300
+    """Env steps filmed, >= 1."""
+    horizon: int = 50
+    """Imagined steps, >= 1, after which the model starts anew from the real frame."""
+    epsilon: float = 0.05
+    """Probability of a random action, in [0, 1], of a dqn agent; others draw from their policy."""
+    seed: int = 0
+    """Decides where episodes start and what is drawn, >= 0."""
+    fps: float = 15.0
+    """Frames a second, in (0, 1000]."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "horizon"):
+            _require(getattr(self, name) >= 1, name, getattr(self, name), ">= 1")
+        _require(self.seed >= 0, "seed", self.seed, ">= 0")
+        _require(0.0 <= self.epsilon <= 1.0, "epsilon", self.epsilon, "in [0, 1]")
+        _require(0.0 < self.fps <= 1000.0, "fps", self.fps, "in (0, 1000]")
+
+
+@dataclass(frozen=True)
+class PlayConfig:
+    """A game inside a run's world model: arrows and space bar (or the digits) act, R begins anew, Escape ends it."""
+
+    script: str | None = None
+    """Play without a window: a file of lines ACTION or ACTION TIMES (`RIGHT 12`), or the word random."""
+    video: Path | None = None
+    """File for a film of the game, *.webp; of a script by default `videos/play.webp` in the run folder."""
+    steps: int = 500
+    """Length of a random script, >= 1."""
+    seed: int = 0
+    """Decides starts, what is imagined, and random actions, >= 0."""
+    fps: float = 15.0
+    """Steps a second, in (0, 1000]."""
+
+    def __post_init__(self) -> None:
+        _require(self.steps >= 1, "steps", self.steps, ">= 1")
+        _require(self.seed >= 0, "seed", self.seed, ">= 0")
+        _require(0.0 < self.fps <= 1000.0, "fps", self.fps, "in (0, 1000]")
+
+
+@dataclass(frozen=True)
+class CompareConfig:
+    """Scores and curves of finished and evaluated runs, beside each other and the published ones."""
+
+    out: Path | None = None
+    """Folder for `compare.json` and the figures; by default nothing is written."""
+    resamples: int = 2000
+    """Bootstrap resamples of an interval, >= 100."""
+    seed: int = 0
+    """Of the resamples, >= 0."""
+
+    def __post_init__(self) -> None:
+        _require(self.resamples >= 100, "resamples", self.resamples, ">= 100")
+        _require(self.seed >= 0, "seed", self.seed, ">= 0")
+
+
 def _require(holds: bool, name: str, value: Any, allowed: str) -> None:
     if not holds:
         raise UsageError(f"{name} must be {allowed}, got {value}")

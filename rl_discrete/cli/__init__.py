@@ -86,9 +86,14 @@ COMMANDS = {
     ),
     "train": Command("train an agent in a real env", "rl_discrete.cli.train", "train"),
     "eval": Command("play whole episodes with the agent of a run", "rl_discrete.cli.runs", "evaluate"),
+    "play": Command("play a game that the world model of a run imagines", "rl_discrete.cli.worlds", "play"),
+    "video": Command("film the real env beside what a world model imagines", "rl_discrete.cli.worlds", "video"),
+    "compare": Command("set runs side by side, and beside published scores", "rl_discrete.cli.worlds", "compare"),
     "replan": Command("plan for another reward in the table of a run", "rl_discrete.cli.runs", "replan"),
     "explore": Command("draw the table of a run as a page to walk through", "rl_discrete.cli.explore", "explore"),
-    "diagnose": Command("measure what the codes of a run keep and merge", "rl_discrete.cli.diagnose", "diagnose"),
+    "diagnose": Command(
+        "measure the codes, the table or the world model of a run", "rl_discrete.cli.diagnose", "diagnose"
+    ),
     "export-mdp": Command("write the table of a run for other programs", "rl_discrete.cli.runs", "export_mdp"),
     "train-judge": Command(
         "rebuild the frozen classifier that scores the rows of mnist-bench", "rl_discrete.cli.bench", "train_judge"

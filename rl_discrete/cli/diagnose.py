@@ -1,14 +1,14 @@
-"""The command `diagnose`: how well the codes of a run abstract, and how well its table is planned."""
+"""The command `diagnose`: how well the codes of a run abstract, its table is planned, its world model imagines."""
 
 from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from rl_discrete.cli.flags import HELP, add_fields, layered, new_parser, parse, print_help
-from rl_discrete.runs.errors import UsageError
+from rl_discrete.cli.flags import HELP, add_fields, layered, new_parser, parse, print_help, taken_run
 
 
 def diagnose(summary: str, argv: Sequence[str]) -> int:
@@ -16,15 +16,25 @@ def diagnose(summary: str, argv: Sequence[str]) -> int:
     from rl_discrete.analysis.diagnostics_config import DiagnosticsConfig
 
     parser = new_parser("diagnose", summary)
-    parser.add_argument("--run", type=Path, metavar="PATH", help="run folder, as given to --out of train --agent vast")
+    parser.add_argument("--run", type=Path, metavar="PATH", help="run folder, as given to --out of train")
     add_fields(parser, DiagnosticsConfig)
     if any(word in HELP for word in argv):
         return print_help(parser, DiagnosticsConfig())
     flags = parse(parser, argv)
-    run = flags.pop("run", None)
-    if run is None:
-        raise UsageError("--run is required: the folder of a run, as given to --out of train --agent vast")
+    run = taken_run(flags)
     config = layered(DiagnosticsConfig, [("command line", flags)])
+
+    command = shlex.join(["rl-discrete", "diagnose", *argv])
+    from rl_discrete.agents.trained_agent import agent_of
+
+    if agent_of(run) == "simple":
+        from rl_discrete.agents.trained_world import load_world_model
+        from rl_discrete.analysis.world_diagnosis import diagnose_world
+
+        model, _ = load_world_model(run)
+        print(rollout_lines(diagnose_world(run, model, config, command)))
+        print(f"figure and all numbers: {run / 'diagnostics'}")
+        return 0
 
     from rich.console import Console
 
@@ -32,7 +42,37 @@ def diagnose(summary: str, argv: Sequence[str]) -> int:
     from rl_discrete.analysis.diagnostics_table import render_diagnostics
     from rl_discrete.bench.table import PIPE_WIDTH
 
-    result = diagnose_run(Path(run), config, shlex.join(["rl-discrete", "diagnose", *argv]))
+    result = diagnose_run(run, config, command)
     render_diagnostics(result, Console(width=None if sys.stdout.isatty() else PIPE_WIDTH))
-    print(f"figures and all numbers: {Path(run) / FOLDER}")
+    print(f"figures and all numbers: {run / FOLDER}")
     return 0
+
+
+def rollout_lines(result: Mapping[str, Any]) -> str:
+    """The figures of a world model as text: one line for each, one column for each number of imagined steps."""
+    events = {"reward > 0": result["reward"]["plus"], "reward < 0": result["reward"]["minus"], "end": result["end"]}
+    lines = {
+        "imagined steps": result["horizons"],
+        "rollouts": result["count"],
+        "wrong bits": result.get("bit_error"),
+        "  bits of the last frame": result.get("bit_error_copy"),
+        "nats of the true code": result.get("nats"),
+        "pixel error (of 255)": result.get("pixel_error"),
+        "  true codes decoded": result.get("pixel_error_reconstruction"),
+        "  last frame repeated": result.get("pixel_error_copy"),
+        **{f"{name}, {kind}": figures[kind] for name, figures in events.items() for kind in ("recall", "precision")},
+        **{f"{name}, imagined": figures["imagined"] for name, figures in events.items()},
+        **{f"{name}, in truth": figures["real"] for name, figures in events.items()},
+        **{
+            f"{name}, {words}": figures.get(kind)
+            for name, figures in result["objects"].items()
+            for kind, words in (("median", "median error in px"), ("lost", "lost"), ("ghost", "where there is none"))
+        },
+    }
+    title = f"world model of {result['agent']} on {result['env']} after {result['step']:,} steps"
+    rows = [f"{name:26}" + "".join(f"{_word(value):>9}" for value in line) for name, line in lines.items() if line]
+    return "\n".join([title, *rows])
+
+
+def _word(value: float | None) -> str:
+    return "-" if value is None else str(value) if isinstance(value, int) else f"{value:.3g}"

@@ -145,6 +145,18 @@ def _mapping(text: str | dict[str, Any]) -> dict[str, Any]:
     return value
 
 
+def taken_run(flags: dict[str, Any]) -> Path:
+    """Take `--run PATH` out of the flags.
+
+    Raises:
+        UsageError: it was not given.
+    """
+    run = flags.pop("run", None)
+    if run is None:
+        raise UsageError("--run is required: the folder of a run, as given to --out of train")
+    return Path(run)
+
+
 def value_of(flag: str, argv: Sequence[str]) -> str | None:
     """The value of a flag that decides which others there are; the last one where it is given twice."""
     found = None

@@ -6,9 +6,9 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from rl_discrete.cli.flags import HELP, add_fields, layered, new_parser, parse, print_help
+from rl_discrete.cli.flags import HELP, add_fields, layered, new_parser, parse, print_help, taken_run
 from rl_discrete.runs.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def evaluate(summary: str, argv: Sequence[str]) -> int:
     if any(word in HELP for word in argv):
         return print_help(parser, EvaluationConfig())
     flags = parse(parser, argv)
-    run = _taken_run(flags)
+    run = taken_run(flags)
     config = layered(EvaluationConfig, [("command line", flags)])
 
     from rl_discrete.agents.evaluated_run import evaluate_run
@@ -48,7 +48,7 @@ def replan(summary: str, argv: Sequence[str]) -> int:
     if any(word in HELP for word in argv):
         return print_help(parser, ReplanConfig())
     flags = parse(parser, _attached("--reward", argv))
-    run = _taken_run(flags)
+    run = taken_run(flags)
     reward = flags.pop("reward", None)
     if reward is None:
         raise UsageError("--reward is required: an expression such as -reward, or a .npy or .npz file")
@@ -71,7 +71,7 @@ def export_mdp(summary: str, argv: Sequence[str]) -> int:
     if any(word in HELP for word in argv):
         return print_help(parser, ExportConfig())
     flags = parse(parser, argv)
-    run = _taken_run(flags)
+    run = taken_run(flags)
     out = flags.pop("out", None)
     if out is None:
         raise UsageError("--out is required: the file to write, such as mdp.graphml")
@@ -82,14 +82,6 @@ def export_mdp(summary: str, argv: Sequence[str]) -> int:
     written = export_run(run, Path(out), config, lambda line: print(line, file=sys.stderr))
     print(f"{written.num_states:,} states and {written.num_edges:,} edges written to {out}")
     return 0
-
-
-def _taken_run(flags: dict[str, Any]) -> Path:
-    """Take `--run PATH` out of the flags."""
-    run = flags.pop("run", None)
-    if run is None:
-        raise UsageError("--run is required: the folder of a run, as given to --out of train")
-    return Path(run)
 
 
 def _attached(flag: str, argv: Sequence[str]) -> list[str]:

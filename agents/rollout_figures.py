@@ -1,0 +1,59 @@
+"""What is said of many rollouts at once: means over what can be compared, precision and recall of events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats: TypeAlias = NDArray[np.float64]
+Columns: TypeAlias = dict[str, Floats]
+"""(N,) or (N, horizons) each, nan where there is nothing to compare."""
+Events: TypeAlias = dict[str, NDArray[Any]]
+"""(N, steps) each."""
+
+
+def object_figures(columns: Mapping[str, Floats], name: str) -> dict[str, list[float]]:
+    """What `rollout_errors` says of one object, for the model, a repeated last frame and the true codes decoded."""
+    figures: dict[str, list[float]] = {}
+    for kind in ("", "_copy", "_reconstruction"):
+        if f"{name}:error{kind}" in columns:
+            distance = columns[f"{name}:error{kind}"]
+            figures |= {f"mean{kind}": means(distance), f"median{kind}": medians(distance)}
+            figures |= {f"{part}{kind}": means(columns[f"{name}:{part}{kind}"]) for part in ("lost", "ghost")}
+    return figures
+
+
+def event_figures(
+    real: NDArray[np.bool_], imagined: NDArray[np.bool_], happened: Mapping[str, NDArray[Any]], horizons: Sequence[int]
+) -> dict[str, list[float]]:
+    """Precision and recall, exact to the step, in the steps since the horizon before.
+
+    What a model says after an end of its own does not count; what happens in truth counts to the real end.
+    """
+    inside, ends = happened["inside"], happened["imagined_end"].astype(np.int64)
+    goes_on = ends.cumsum(axis=1) - ends == 0  # (N, steps): no imagined end before this step
+    real, imagined = real & inside, imagined & inside & goes_on
+    figures: dict[str, list[float]] = {"real": [], "imagined": [], "precision": [], "recall": []}
+    for begin, end in zip((0, *horizons), horizons, strict=False):
+        truth, said = real[:, begin:end], imagined[:, begin:end]
+        hits, numbers = int((truth & said).sum()), (int(truth.sum()), int(said.sum()))
+        figures["real"].append(numbers[0])
+        figures["imagined"].append(numbers[1])
+        figures["recall"].append(hits / numbers[0] if numbers[0] else float("nan"))
+        figures["precision"].append(hits / numbers[1] if numbers[1] else float("nan"))
+    return figures
+
+
+def means(values: Floats) -> list[float]:
+    """Mean of each column over its numbers; nan where it has none."""
+    return [float(column[~np.isnan(column)].mean()) if not np.isnan(column).all() else np.nan for column in values.T]
+
+
+def medians(values: Floats) -> list[float]:
+    """Median of each column over its numbers; nan where it has none."""
+    return [
+        float(np.median(column[~np.isnan(column)])) if not np.isnan(column).all() else np.nan for column in values.T
+    ]
