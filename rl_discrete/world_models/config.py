@@ -7,6 +7,7 @@ from typing import Literal
 
 from rl_discrete.latents.config import ConditionalLSTMConfig, GumbelSoftmaxConfig, SemanticHashingConfig
 from rl_discrete.world_models.pixel_config import PixelModelConfig
+from rl_discrete.world_models.table_config import TableModelConfig
 
 
 @dataclass(frozen=True)
@@ -157,3 +158,5 @@ class WorldModelConfig:
     """In the space of codes (`--world-model code`)."""
     pixel: PixelModelConfig = field(default_factory=PixelModelConfig)
     """In the space of pixels (`--world-model pixel`)."""
+    table: TableModelConfig = field(default_factory=TableModelConfig)
+    """Counts of a table (`--world-model table`)."""
