@@ -3,43 +3,25 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3 import DQN, PPO
-from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.dqn.policies import DQNPolicy
-from torch import Tensor
 
 from rl_discrete.agents.baseline_config import BaselineConfig
 from rl_discrete.agents.disk_buffer import DiskBuffer
-from rl_discrete.agents.sb3_networks import PolicySpec, load_weights, weights_of
+from rl_discrete.agents.sb3_networks import PolicySpec
 from rl_discrete.agents.sb3_policy import RandomPolicy
+from rl_discrete.agents.sb3_state import Mask, OnStep, Parts, load_parts, prepare, take_losses, take_parts, tell_step
 from rl_discrete.data.replay import Replay
 from rl_discrete.runs.checkpoint import Checkpoint
 from rl_discrete.runs.seeding import derive_seed
-
-POLICY, OPTIMIZER = "policy", "optimizer"
-Mask = NDArray[np.bool_]
-OnStep = Callable[[NDArray[np.floating[Any]], Mask, Mask], None]
-"""Called after every step of B envs with rewards, terminated and truncated, (B,) each."""
-
-
-@dataclass
-class Parts:
-    """What an agent puts into a checkpoint."""
-
-    tensors: dict[str, dict[str, Tensor]] = field(default_factory=dict)
-    arrays: dict[str, dict[str, NDArray[Any]]] = field(default_factory=dict)
-    meta: dict[str, Any] = field(default_factory=dict)
 
 
 class BaselineAgent(Protocol):
@@ -74,7 +56,7 @@ class RandomAgent:
     def advance(self) -> dict[str, float]:
         actions, _ = self._policy.predict(self._observations)
         _, rewards, dones, infos = self._env.step(actions)
-        _tell(self._on_step, rewards, dones, infos)
+        tell_step(self._on_step, rewards, dones, infos)
         return {}
 
     def parts(self) -> Parts:
@@ -93,50 +75,26 @@ class _Sb3Agent(ABC):
     def __init__(self, model: PPO | DQN, total_steps: int, on_step: OnStep) -> None:
         self.model = model
         self._total_steps = total_steps
-        model.set_logger(Logger(None, []))
-        _, self._callback = model._setup_learn(total_steps, _Watch(on_step))
+        self._callback = prepare(model, total_steps, on_step)
 
     def advance(self) -> dict[str, float]:
-        logged = self.model.logger.name_to_value
-        logged.clear()
         self._round()
-        losses = {name.removeprefix("train/"): float(value) for name, value in logged.items() if name.endswith("loss")}
-        return {name.removesuffix("_loss").replace("loss", "total"): value for name, value in losses.items()}
+        return take_losses(self.model)
 
     @abstractmethod
     def _round(self) -> None:
         """One rollout and its update."""
 
     def parts(self) -> Parts:
-        model = self.model
-        assert model._last_episode_starts is not None
-        meta = {
-            "steps": model.num_timesteps,
-            "updates": model._n_updates,
-            "episodes": model._episode_num,
-            "actions": dict(model.action_space.np_random.bit_generator.state),
-        }
-        moments = {
-            f"{index}.{name}": value
-            for index, values in model.policy.optimizer.state_dict()["state"].items()
-            for name, value in values.items()
-        }
-        tensors = {POLICY: weights_of(model.policy), OPTIMIZER: moments}
-        return Parts(tensors, {"agent": {"starts": model._last_episode_starts.copy()}}, meta)
+        assert self.model._last_episode_starts is not None
+        parts = take_parts(self.model)
+        parts.arrays["agent"] = {"starts": self.model._last_episode_starts.copy()}
+        return parts
 
     def restore(self, checkpoint: Checkpoint, observations: NDArray[Any], restarted: Mask) -> None:
-        model, meta = self.model, checkpoint.meta["agent"]
-        load_weights(model.policy, checkpoint.tensors[POLICY])
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, value in checkpoint.tensors[OPTIMIZER].items():
-            index, _, key = name.partition(".")
-            moments.setdefault(int(index), {})[key] = value
-        model.policy.optimizer.load_state_dict({**model.policy.optimizer.state_dict(), "state": moments})
-        model.num_timesteps, model._n_updates, model._episode_num = meta["steps"], meta["updates"], meta["episodes"]
-        model.action_space.np_random.bit_generator.state = meta["actions"]
-        model._last_obs = observations
-        model._last_episode_starts = checkpoint.arrays["agent"]["starts"] | restarted
-        model._update_current_progress_remaining(model.num_timesteps, self._total_steps)
+        load_parts(self.model, checkpoint.tensors, checkpoint.meta["agent"], self._total_steps)
+        self.model._last_obs = observations
+        self.model._last_episode_starts = checkpoint.arrays["agent"]["starts"] | restarted
 
     def release(self) -> None:  # noqa: B027  # not abstract: only a replay leaves something behind
         """Frames that only older checkpoints needed are deleted."""
@@ -222,32 +180,12 @@ class DQNAgent(_Sb3Agent):
         parts = super().parts()
         parts.arrays["replay"] = self.buffer.replay.state()
         parts.arrays["agent"]["starting"] = self.buffer.starting
-        parts.meta |= {"calls": self._dqn._n_calls, "buffer": self.buffer.commit()}
+        parts.meta["buffer"] = self.buffer.commit()
         return parts
 
     def restore(self, checkpoint: Checkpoint, observations: NDArray[Any], restarted: Mask) -> None:
         super().restore(checkpoint, observations, restarted)
-        model, meta = self._dqn, checkpoint.meta["agent"]
-        model._n_calls = meta["calls"]
-        model.exploration_rate = model.exploration_schedule(model._current_progress_remaining)
-        self.buffer.load_state(meta["buffer"], checkpoint.arrays["agent"]["starting"] | restarted)
+        self.buffer.load_state(checkpoint.meta["agent"]["buffer"], checkpoint.arrays["agent"]["starting"] | restarted)
 
     def release(self) -> None:
         self.buffer.release()
-
-
-class _Watch(BaseCallback):
-    """Passes on what every step brings."""
-
-    def __init__(self, on_step: OnStep) -> None:
-        super().__init__()
-        self._tell = on_step
-
-    def _on_step(self) -> bool:
-        _tell(self._tell, self.locals["rewards"], self.locals["dones"], self.locals["infos"])
-        return True
-
-
-def _tell(on_step: OnStep, rewards: NDArray[Any], dones: Mask, infos: Sequence[Mapping[str, Any]]) -> None:
-    cut = dones & np.array([info.get("TimeLimit.truncated", False) for info in infos], np.bool_)
-    on_step(rewards, dones & ~cut, cut)

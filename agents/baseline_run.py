@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from rl_discrete.agents.baseline_agents import POLICY, BaselineAgent, DQNAgent, PPOAgent, RandomAgent
+from rl_discrete.agents.baseline_agents import BaselineAgent, DQNAgent, PPOAgent, RandomAgent
 from rl_discrete.agents.baseline_config import BaselineConfig
 from rl_discrete.agents.global_randomness import load_randomness, randomness_state
 from rl_discrete.agents.sb3_networks import Algorithm, PolicySpec, is_finite
+from rl_discrete.agents.sb3_state import POLICY
 from rl_discrete.agents.training_curve import TrainingCurve
 from rl_discrete.data.layout import ReplayLayout
 from rl_discrete.data.replay import Replay

@@ -15,13 +15,13 @@ from typing import Any
 
 import torch
 
-from rl_discrete.agents.baseline_agents import POLICY
 from rl_discrete.agents.baseline_checks import check_begun, resolve
 from rl_discrete.agents.baseline_config import BASELINES, BaselineConfig
 from rl_discrete.agents.baseline_run import build_envs, describe_policy, open_run
 from rl_discrete.agents.global_randomness import global_randomness
 from rl_discrete.agents.sb3_networks import PolicySpec
 from rl_discrete.agents.sb3_policy import RandomPolicy, Sb3Policy
+from rl_discrete.agents.sb3_state import POLICY
 from rl_discrete.envs.make import check_discrete
 from rl_discrete.runs.checkpoint import Checkpoint, load_checkpoint, read_checkpoint
 from rl_discrete.runs.config import from_mapping, read_yaml, to_mapping

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import Any
 
-from rl_discrete.runs.checkpoint import Checkpoint, list_checkpoints, load_checkpoint, read_checkpoint
+from rl_discrete.runs.checkpoint import (
+    Checkpoint,
+    CheckpointError,
+    list_checkpoints,
+    load_checkpoint,
+    read_checkpoint,
+)
 from rl_discrete.runs.errors import UsageError
 
 
@@ -33,3 +40,16 @@ def find_checkpoint(
     if found is None:
         raise UsageError(f"{run} has no checkpoint yet: continue it with --resume")
     return found
+
+
+def earlier_commits(run: Path, checkpoint: Checkpoint) -> dict[int, dict[str, Any]]:
+    """What the replay of a run committed for the checkpoint before this one, by its step, if that can be loaded."""
+    commits = {}
+    for path in list_checkpoints(run / "checkpoints"):
+        try:
+            earlier = read_checkpoint(path, parts=())
+        except CheckpointError:
+            continue
+        if earlier.step < checkpoint.step:
+            commits[earlier.step] = earlier.meta["replay"]
+    return dict(list(commits.items())[-1:])

@@ -18,8 +18,10 @@ from rl_discrete.runs.errors import UsageError
 
 if TYPE_CHECKING:
     from rl_discrete.agents.sb3_policy import RandomPolicy, Sb3Policy
+    from rl_discrete.envs.encoded import EncodedPolicy
 
-AnyPolicy: TypeAlias = "VastPolicy | Sb3Policy | RandomPolicy"
+AGENTS = ("simple", "vast", *BASELINES)
+AnyPolicy: TypeAlias = "EncodedPolicy | VastPolicy | Sb3Policy | RandomPolicy"
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class TrainedAgent:
     """A policy that acts, and the real env that it was trained in."""
 
     name: str
-    """vast, ppo, dqn or random."""
+    """simple, vast, ppo, dqn or random."""
     policy: AnyPolicy
     env: str
     """Name of the env, as for `make_env`."""
@@ -55,7 +57,7 @@ def load_agent(
     Args:
         run: the run folder.
         checkpoint: one of its checkpoints; None for the newest that is good.
-        epsilon: probability of a random action of a vast or dqn agent.
+        epsilon: probability of a random action of a value-based agent: vast, dqn, and simple with dqn or qrdqn.
         seed: of random actions.
         warn: receives a line where the newest checkpoint is damaged.
 
@@ -63,7 +65,10 @@ def load_agent(
         UsageError: the folder holds no such run, or it has no checkpoint yet.
         RunError: its checkpoints are damaged.
     """
-    if agent_of(run) == "vast":
+    name = agent_of(run)
+    if name == "simple":
+        return _load_simple(run, checkpoint, epsilon, seed, warn)
+    if name == "vast":
         config = load_config(run)
         found = find_checkpoint(run, PARTS, checkpoint, warn)
         changed = changes_made(found.meta["changed"])
@@ -79,8 +84,8 @@ def agent_of(run: Path) -> str:
         UsageError: the folder holds no such run.
     """
     agent = read_yaml(run / "config.yaml").get("agent")
-    if agent != "vast" and agent not in BASELINES:
-        allowed = ", ".join(("vast", *BASELINES))
+    if agent not in AGENTS:
+        allowed = ", ".join(AGENTS)
         raise UsageError(f"{run} holds a run of {agent or 'another command'}, not of train with an agent of {allowed}")
     return str(agent)
 
@@ -115,12 +120,22 @@ def make_changed_env(name: str, kwargs: dict[str, Any], changes: Sequence[str]) 
     return env
 
 
+def _load_simple(
+    run: Path, checkpoint: Path | None, epsilon: float, seed: int, warn: Callable[[str], None]
+) -> TrainedAgent:
+    # Stable-Baselines3 takes seconds to import, and the table's own agent does without it.
+    from rl_discrete.agents.trained_world import load_simple
+
+    config, found, policy = load_simple(run, checkpoint, epsilon, seed, warn)
+    return TrainedAgent("simple", policy, config.env, config.env_kwargs, (), found.step)
+
+
 def _load_baseline(
     run: Path, checkpoint: Path | None, epsilon: float, seed: int, warn: Callable[[str], None]
 ) -> TrainedAgent:
     # Stable-Baselines3 takes seconds to import, and the table's own agent does without it.
-    from rl_discrete.agents.baseline_agents import POLICY
     from rl_discrete.agents.baselines import load_baseline, load_baseline_config
+    from rl_discrete.agents.sb3_state import POLICY
 
     name, config = load_baseline_config(run)
     found = find_checkpoint(run, () if name == "random" else (POLICY,), checkpoint, warn)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from rl_discrete.agents.config import Change, VastConfig
 from rl_discrete.agents.exploration import Exploration
 from rl_discrete.agents.learner import Learner
 from rl_discrete.agents.probes import Probes
+from rl_discrete.agents.run_checkpoint import earlier_commits
 from rl_discrete.agents.tabulation import Tabulation
 from rl_discrete.agents.vast_run import LEARNER, WEIGHTS, VastRun, append_starts
 from rl_discrete.agents.window import Window
@@ -20,13 +20,7 @@ from rl_discrete.data.replay import Replay
 from rl_discrete.encoders.base import Encoder, build_encoder
 from rl_discrete.envs.episodes import EpisodeEnvs
 from rl_discrete.envs.make import check_discrete, make_env
-from rl_discrete.runs.checkpoint import (
-    Checkpoint,
-    CheckpointError,
-    list_checkpoints,
-    load_checkpoint,
-    read_checkpoint,
-)
+from rl_discrete.runs.checkpoint import Checkpoint, load_checkpoint
 from rl_discrete.runs.seeding import derive_seed
 
 
@@ -89,7 +83,7 @@ def _resume(
     run.returns, run.lengths = arrays["running"]["returns"], arrays["running"]["lengths"]
     if "probes" in arrays:
         run.probes = Probes(**arrays["probes"])
-    run.committed = [*_earlier_commits(folder, checkpoint), meta["replay"]]
+    run.committed = [*earlier_commits(folder, checkpoint).values(), meta["replay"]]
     run.resumed_at = checkpoint.step
     for text in run.changed:
         envs.call(Change.parse(text).name)
@@ -118,16 +112,3 @@ def _assemble(
         returns=np.zeros(config.num_envs),
         lengths=np.zeros(config.num_envs, np.int64),
     )
-
-
-def _earlier_commits(folder: Path, checkpoint: Checkpoint) -> list[dict[str, Any]]:
-    """What the replay committed for the checkpoint before this one, if that can still be loaded."""
-    commits = []
-    for path in list_checkpoints(folder / "checkpoints"):
-        try:
-            earlier = read_checkpoint(path, parts=())
-        except CheckpointError:
-            continue
-        if earlier.step < checkpoint.step:
-            commits.append(earlier.meta["replay"])
-    return commits[-1:]

@@ -68,11 +68,11 @@ class WorldModelVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         self.metadata = {"render_modes": ["rgb_array"], "render_fps": 15, "autoreset_mode": self.autoreset_mode}
         self.render_mode = render_mode
         self.model, self.starts, self.num_envs, self.horizon = model, starts, num_envs, horizon
+        check_num_envs(num_envs, _bytes_per_env(model, starts), max_bytes)
         self.single_observation_space = model.observation_space
         self.single_action_space = gymnasium.spaces.Discrete(model.num_actions)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        check_num_envs(num_envs, _bytes_per_env(model, starts), max_bytes)
         fresh = int(self.np_random.integers(2**63))
         self._noise = NoiseStreams(model.noise_dim, [(fresh, index) for index in range(num_envs)])
         self._state: Any = None  # of the model; None before the first reset

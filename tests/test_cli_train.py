@@ -12,13 +12,21 @@ import pytest
 from rl_discrete import cli
 from rl_discrete.agents.baseline_config import BASELINES, BaselineConfig
 from rl_discrete.agents.config import VAST_PROFILES, VastConfig
+from rl_discrete.agents.simple_config import SIMPLE_PROFILES, SimpleConfig, collections
+from rl_discrete.world_models.pixel_config import PAPER
+
+CONFIGS = {"simple": SimpleConfig, "vast": VastConfig, **dict.fromkeys(BASELINES, BaselineConfig)}
 
 
 @pytest.fixture
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     """The calls that `train` makes, caught before anything heavy is imported: (agent, config, out, resume, ...)."""
     calls: list[tuple[Any, ...]] = []
-    for name, function, agent in (("vast", "train_vast", ("vast",)), ("baselines", "train_baseline", ())):
+    for name, function, agent in (
+        ("simple", "train_simple", ("simple",)),
+        ("vast", "train_vast", ("vast",)),
+        ("baselines", "train_baseline", ()),
+    ):
         module = ModuleType(f"rl_discrete.agents.{name}")
         vars(module)[function] = lambda *given, agent=agent: calls.append((*agent, *given))
         monkeypatch.setitem(sys.modules, module.__name__, module)
@@ -30,13 +38,37 @@ def run(*argv: str) -> int:
 
 
 @pytest.mark.parametrize("profile", VAST_PROFILES)
-@pytest.mark.parametrize("agent", ["vast", *BASELINES])
+@pytest.mark.parametrize("agent", CONFIGS)
 def test_every_agent_has_every_profile(agent: str, profile: str, trained: list[tuple[Any, ...]]) -> None:
     assert run("--agent", agent, "--profile", profile) == 0
     ((given, config, out, resume, named, command),) = trained
     assert (given, out, resume, named) == (agent, None, False, profile)
-    assert isinstance(config, VastConfig if agent == "vast" else BaselineConfig)
+    assert isinstance(config, CONFIGS[agent])
     assert command == f"rl-discrete train --agent {agent} --profile {profile}"
+
+
+def test_without_an_agent_it_is_simple(trained: list[tuple[Any, ...]]) -> None:
+    assert SIMPLE_PROFILES == VAST_PROFILES
+    flags = ["--env", "Freeway", "--encoder", "gs", "--prior", "factorised", "--world-model", "pixel"]
+    more = ["--algo", "qrdqn", "--real-steps", "0", "--world-run", "there", "--model.code.dynamics.temperature", "0.5"]
+    arguments = ["--policy.arguments", "{ppo: {n_epochs: 4}}", "--policy.hidden", "64,32"]
+    assert run(*flags, *more, *arguments) == 0
+    ((agent, config, out, resume, profile, _),) = trained
+    assert (agent, out, resume, profile) == ("simple", None, False, "cpu")
+    assert isinstance(config, SimpleConfig)
+    assert (config.env, config.encoder, config.prior, config.world_model) == ("Freeway", "gs", "factorised", "pixel")
+    assert (config.algo, config.real_steps, config.world_run) == ("qrdqn", 0, Path("there"))
+    assert (config.policy.arguments, config.policy.hidden) == ({"ppo": {"n_epochs": 4}}, (64, 32))
+    assert config.model.code.dynamics.temperature == 0.5
+
+
+def test_the_full_size_profile_has_the_full_size_model(trained: list[tuple[Any, ...]]) -> None:
+    assert run("--profile", "paper") == 0
+    assert run() == 0
+    assert [call[1].world_model for call in trained] == ["pixel", "code"]
+    assert trained[0][1].model.pixel == PAPER
+    assert collections(trained[0][1]) == (6400,) * 16
+    assert trained[1][1].real_steps == 100_000
 
 
 def test_flags_reach_the_config(trained: list[tuple[Any, ...]]) -> None:
@@ -52,8 +84,9 @@ def test_flags_reach_the_config(trained: list[tuple[Any, ...]]) -> None:
 @pytest.mark.parametrize(
     ("argv", "parts"),
     [
-        ([], ["--agent is required", "vast", "ppo", "dqn", "random"]),
-        (["--env", "grid"], ["--agent is required"]),
+        (["--world-model", "cod"], ["--world-model", "cod", "code"]),
+        (["--prior", "lstn"], ["--prior", "lstn", "lstm"]),
+        (["--real-step", "3"], ["unknown flag '--real-step'", "did you mean --real-steps?"]),
         (["--agent", "vats"], ["unknown agent 'vats'", "did you mean vast?"]),
         (["--agnet", "vast"], ["unknown flag '--agnet'", "did you mean --agent?"]),
         (["--agent", "ppo", "--encoder", "ish"], ["unknown flag '--encoder'"]),
@@ -86,7 +119,10 @@ def test_the_config_of_a_run_names_its_agent(tmp_path: Path, trained: list[tuple
     assert (second[1].steps, second[1].ppo.epochs) == (77, 5)
 
 
-@pytest.mark.parametrize(("agent", "flag"), [("vast", "--planner.discount"), ("ppo", "--ppo.gae_lambda")])
+@pytest.mark.parametrize(
+    ("agent", "flag"),
+    [("simple", "--schedule.iterations"), ("vast", "--planner.discount"), ("ppo", "--ppo.gae_lambda")],
+)
 def test_help_is_that_of_the_agent(agent: str, flag: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--agent", agent, "--help") == 0
     assert flag in capsys.readouterr().out

@@ -19,17 +19,17 @@ from rl_discrete.cli.flags import (
     shipped,
     value_of,
 )
-from rl_discrete.runs.errors import UsageError
 
 
 def train(summary: str, argv: Sequence[str]) -> int:
     """`rl-discrete train`: its arguments, or its help for the chosen agent."""
     from rl_discrete.agents.baseline_config import BASELINES, BaselineConfig
     from rl_discrete.agents.config import VAST_PROFILES, VastConfig
+    from rl_discrete.agents.simple_config import SimpleConfig
 
-    agents = ("vast", *BASELINES)
-    agent = _named_agent(argv) or "vast"
-    settings: type[Any] = BaselineConfig if agent in BASELINES else VastConfig
+    agents = ("simple", "vast", *BASELINES)
+    agent = _named_agent(argv) or "simple"
+    settings: type[Any] = {"simple": SimpleConfig, "vast": VastConfig}.get(agent, BaselineConfig)
     parser = new_parser("train", summary)
     parser.add_argument("--agent", choices=agents, help="what learns; the other flags depend on it")
     parser.add_argument("--profile", choices=VAST_PROFILES, help="how much is run")
@@ -39,8 +39,6 @@ def train(summary: str, argv: Sequence[str]) -> int:
     add_fields(parser, settings)
     flags = parse(parser, [word for word in argv if word not in HELP])
     file, given = config_file(flags)
-    if "agent" not in {*flags, *given} and not any(word in HELP for word in argv):
-        raise UsageError(f"--agent is required; choose one of {', '.join(agents)}")
     out, resume = flags.pop("out", None), flags.pop("resume", False)
     agent = selected("agent", agents, agent, flags, given, file)
     profile = selected("profile", VAST_PROFILES, "cpu", flags, given, file)
@@ -49,7 +47,11 @@ def train(summary: str, argv: Sequence[str]) -> int:
     if any(word in HELP for word in argv):
         return print_help(parser, config, agent=agent, profile=profile)
     command = shlex.join(["rl-discrete", "train", *argv])
-    if agent == "vast":
+    if agent == "simple":
+        from rl_discrete.agents.simple import train_simple
+
+        train_simple(config, out, resume, profile, command)
+    elif agent == "vast":
         from rl_discrete.agents.vast import train_vast
 
         train_vast(config, out, resume, profile, command)

@@ -29,7 +29,7 @@ class MetricLog:
     stopped.
     """
 
-    def __init__(self, folder: Path, resume_step: int | None = None) -> None:
+    def __init__(self, folder: Path, resume_step: int | None = None, resume_lines: int | None = None) -> None:
         """Open the log of the run in `folder`.
 
         Args:
@@ -37,6 +37,8 @@ class MetricLog:
             resume_step: the step of the checkpoint from which the run continues: whatever was logged after it
                 is dropped, as is a last line that was cut off. None: the run starts, and nothing logged
                 before counts.
+            resume_lines: how many lines had been logged by then, where more can be logged at the same step after
+                a checkpoint of it; whatever follows them is dropped. None: the step alone decides.
 
         Raises:
             RunError: the disk refused.
@@ -48,7 +50,7 @@ class MetricLog:
         with durable.disk_errors(self._path):
             folder.mkdir(parents=True, exist_ok=True)
             durable.sweep(folder)
-            _cut(self._path, -1 if resume_step is None else resume_step)
+            _cut(self._path, -1 if resume_step is None else resume_step, resume_lines)
             self._file = self._path.open("a", buffering=1, encoding="utf-8")
             if resume_step is None and (folder / "tensorboard").exists():
                 shutil.rmtree(folder / "tensorboard")
@@ -143,10 +145,10 @@ def _parse(line: bytes) -> dict[str, Any] | None:
     return record if isinstance(record, dict) and isinstance(record.get("step"), int) else None
 
 
-def _cut(path: Path, last_step: int) -> None:
-    """Drop every line after `last_step`, and lines that a killed run left incomplete."""
+def _cut(path: Path, last_step: int, last_line: int | None) -> None:
+    """Drop every line after `last_step` or the first `last_line` lines, and those that a killed run left incomplete."""
     if path.exists():
-        lines = [json.dumps(line) for line in read_metrics(path) if line["step"] <= last_step]
+        lines = [json.dumps(line) for line in read_metrics(path)[:last_line] if line["step"] <= last_step]
         durable.replace_file(path, "".join(f"{line}\n" for line in lines).encode())
 
 

@@ -1,0 +1,306 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import rl_discrete
+from rl_discrete.agents import simple
+from rl_discrete.agents.collecting import Explorer, raise_entropy
+from rl_discrete.agents.evaluation import evaluate
+from rl_discrete.agents.simple import train_simple
+from rl_discrete.agents.simple_config import ScheduleConfig, SimpleConfig, collections
+from rl_discrete.agents.trained_agent import load_agent
+from rl_discrete.envs.encoded import EncodedPolicy
+from rl_discrete.envs.episodes import EpisodeEnvs, StepResult
+from rl_discrete.runs.errors import Interrupted
+from rl_discrete.runs.metrics import read_metrics
+from tests.agents.simple_worlds import SMALL, CoinLearner, FalseCoin, use
+from tests.world_models.toy import SIDES, CoinEnv, CoinModel
+
+LENGTH = 20  # of a real episode, so its best return
+ALGORITHMS = ("ppo", "a2c", "dqn", "qrdqn", "trpo", "recurrent_ppo")
+
+
+@pytest.fixture(autouse=True)
+def _coin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The learner of every run."""
+    use(monkeypatch, CoinLearner)
+
+
+def checkpoint(run: Path, name: str = "policy") -> dict[str, torch.Tensor]:
+    latest = (run / "checkpoints" / "LATEST").read_text().strip()
+    return load_file(run / "checkpoints" / latest / f"{name}.safetensors")
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def returns(run: Path, deterministic: bool = True) -> float:
+    return evaluate(load_agent(run).policy, CoinEnv, 8, seed=1, deterministic=deterministic).mean
+
+
+def terminate() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def die() -> None:
+    raise MemoryError("as if killed")
+
+
+def happen_in(monkeypatch: pytest.MonkeyPatch, function: str, call: int, how: Any) -> None:
+    """Makes `how` happen before a call of a function of the loop, counted from 1."""
+    made, wrapped = [0], getattr(simple, function)
+
+    def counted(*given: Any) -> Any:
+        made[0] += 1
+        if made[0] == call:
+            how()
+        return wrapped(*given)
+
+    monkeypatch.setattr(simple, function, counted)
+
+
+@pytest.mark.parametrize("algo", ALGORITHMS)
+def test_every_algorithm_learns_inside_what_it_then_does_outside(algo: str, tmp_path: Path) -> None:
+    steps = {"a2c": 6144, "recurrent_ppo": 8192}.get(algo, 4096)
+    schedule = replace(SMALL.schedule, iterations=1, imagined_steps=steps, block_steps=2048, last_steps=0)
+    run = train_simple(replace(SMALL, algo=algo, schedule=schedule), tmp_path / "run")
+    assert returns(run) > 0.9 * LENGTH
+    chance = evaluate(rl_discrete.load(run), CoinEnv, 8, seed=1).mean if algo == "dqn" else LENGTH
+    assert chance > 0.8 * LENGTH  # a little chance of its own leaves most of it
+
+
+def test_what_a_false_model_pays_is_not_paid_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The control, and how a run shows that the model is exploited: its imagination is paid, the real env pays none."""
+
+    class FalseLearner(CoinLearner):
+        kind = FalseCoin
+
+    use(monkeypatch, FalseLearner)
+    schedule = replace(SMALL.schedule, iterations=2, imagined_steps=4096, block_steps=2048)
+    run = train_simple(replace(SMALL, schedule=schedule), tmp_path / "run")
+    assert returns(run) < 0.1 * LENGTH
+    first, last = json.loads((run / "result.json").read_text())["iterations"]
+    assert first["imagined"]["plus_per_1000"] > 900.0
+    assert first["real"]["plus_per_1000"] < 100.0
+    assert last["real"].keys() == {"plus_per_1000", "minus_per_1000"}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Runs that nobody disturbed. Not to be changed."""
+    folder = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        use(patch, CoinLearner)
+        return {algo: train_simple(replace(SMALL, algo=algo), folder / algo) for algo in ALGORITHMS}
+
+
+@pytest.mark.parametrize(
+    ("algo", "function", "call", "how"),
+    [
+        ("ppo", "step_envs", 13, terminate),  # among the first real steps, where no checkpoint is due
+        ("ppo", "step_envs", 13, die),
+        ("ppo", "step_envs", 20, die),  # the last of them
+        ("ppo", "step_envs", 25, terminate),  # among those of the agent
+        ("ppo", "fit_world", 2, terminate),
+        ("ppo", "learn_block", 2, terminate),
+        ("ppo", "learn_block", 2, die),
+        ("ppo", "learn_block", 4, die),
+        ("ppo", "finish_training", 1, die),
+        ("recurrent_ppo", "step_envs", 25, terminate),
+        *((algo, "learn_block", 4, terminate) for algo in ALGORITHMS if algo != "ppo"),
+        ("dqn", "step_envs", 25, die),
+    ],
+)
+def test_a_resumed_run_is_the_same_bit_for_bit(
+    algo: str,
+    function: str,
+    call: int,
+    how: Any,
+    whole: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config, parts = replace(SMALL, algo=algo), tmp_path / "parts"
+    with monkeypatch.context() as patch:
+        happen_in(patch, function, call, how)
+        with pytest.raises((Interrupted, MemoryError)):
+            train_simple(config, parts)
+    assert not (parts / "result.json").exists()
+    train_simple(config, parts, resume=True)
+    assert (parts / "metrics.jsonl").read_text() == (whole[algo] / "metrics.jsonl").read_text()
+    for part in ("policy", "optimizer", "world"):
+        assert same(checkpoint(parts, part), checkpoint(whole[algo], part))
+    results = [json.loads((run / "result.json").read_text()) for run in (whole[algo], parts)]
+    for name in ("windows", "iterations", "steps", "imagined_steps"):
+        assert results[0][name] == results[1][name]
+    assert [result["resumed"] for result in results] == [False, True]
+
+
+def test_a_fit_is_left_at_once_and_begins_again(
+    whole: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CoinLearner, "interrupt", terminate)
+    with pytest.raises(Interrupted):
+        train_simple(SMALL, tmp_path / "parts")
+    monkeypatch.setattr(CoinLearner, "interrupt", None)
+    train_simple(SMALL, tmp_path / "parts", resume=True)
+    assert (tmp_path / "parts" / "metrics.jsonl").read_text() == (whole["ppo"] / "metrics.jsonl").read_text()
+
+
+def test_another_seed_is_another_run(whole: dict[str, Path], tmp_path: Path) -> None:
+    other = train_simple(replace(SMALL, seed=1), tmp_path / "run")
+    assert (other / "metrics.jsonl").read_text() != (whole["ppo"] / "metrics.jsonl").read_text()
+    assert not same(checkpoint(other), checkpoint(whole["ppo"]))
+
+
+def test_real_steps_are_met_exactly_and_all_of_them_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken, step = [0], EpisodeEnvs.step
+
+    def counted(self: EpisodeEnvs, actions: Any) -> StepResult:
+        taken[0] += len(actions)
+        return step(self, actions)
+
+    monkeypatch.setattr(EpisodeEnvs, "step", counted)
+    run = train_simple(replace(SMALL, real_steps=172), tmp_path / "run")
+    result = json.loads((run / "result.json").read_text())
+    assert taken == [172]
+    assert result["steps"] == 172
+    assert [iteration["steps"] for iteration in result["iterations"]] == [80, 152]
+    assert result["iterations"][1]["model"]["rows"] == 152 + 4 + 4 * (152 // 4 // LENGTH)  # with the first frames
+    assert result["imagined_steps"] == 2 * 1024
+
+
+@pytest.mark.parametrize("iterations", [1, 2, 3, 9])
+@pytest.mark.parametrize("real_steps", [0, 8, 64, 1000, 100_000])
+@pytest.mark.parametrize(("first", "last"), [(10_000, 2000), (1, 0), (33, 7)])
+def test_collections_add_up(iterations: int, real_steps: int, first: int, last: int) -> None:
+    schedule = ScheduleConfig(iterations=iterations, first_steps=first, last_steps=last)
+    plan = collections(SimpleConfig(real_steps=real_steps, num_envs=8, schedule=schedule))
+    assert sum(plan) == real_steps
+    assert len(plan) == iterations + 1
+    assert all(number >= 0 and number % 8 == 0 for number in plan)
+    assert plan[0] > 0 or real_steps == 0
+    between = plan[1:-1]
+    assert not between or max(between) - min(between) <= 8
+
+
+def test_the_default_collections() -> None:
+    assert collections(SimpleConfig()) == (10_000, *(11_000,) * 8, 2000)
+
+
+def test_every_iteration_says_what_is_imagined_and_what_is_paid(whole: dict[str, Path]) -> None:
+    lines = read_metrics(whole["ppo"] / "metrics.jsonl")
+    result = json.loads((whole["ppo"] / "result.json").read_text())
+    assert [line["step"] for line in lines if "model/rows" in line] == [80, 140]
+    compared = [line for line in lines if "imagined/plus_of_real" in line]
+    assert [line["step"] for line in compared] == [140, 160]
+    for line, iteration in zip(compared, result["iterations"], strict=True):
+        assert line["real/plus_per_1000"] == iteration["real"]["plus_per_1000"]
+        ratio = iteration["imagined"]["plus_per_1000"] / iteration["real"]["plus_per_1000"]
+        assert line["imagined/plus_of_real"] == pytest.approx(ratio)
+        assert iteration["real"]["minus_per_1000"] == 0.0
+    blocks = [line["block/imagined_steps"] for line in lines if "block/imagined_steps" in line]
+    assert blocks == [512, 1024, 1536, 2048]
+    assert [window["step"] for window in result["windows"]] == [40, 80, 120, 140, 160]
+    assert sum(window["reward_per_step"] * 40 for window in result["windows"][:3]) > 120 / SIDES / 2
+
+
+def test_nothing_is_pickled_and_the_folder_is_that_of_every_run(whole: dict[str, Path]) -> None:
+    run = whole["dqn"]
+    files = [path for path in run.rglob("*") if path.is_file()]
+    endings = {path.suffix for path in files if "tensorboard" not in path.parts}
+    assert endings <= {".yaml", ".json", ".jsonl", ".safetensors", ".npz", ".bin", ""}
+    for path in files:
+        if path.suffix == ".npz":
+            np.load(path, allow_pickle=False).close()
+
+
+def test_the_trained_agent_and_its_world_come_back(whole: dict[str, Path]) -> None:
+    policy = rl_discrete.load(whole["ppo"])
+    assert isinstance(policy, EncodedPolicy)
+    model, starts = rl_discrete.load_world_model(whole["ppo"])
+    assert isinstance(model, CoinModel)
+    history = starts.draw(np.random.default_rng(0).random((5, 2)))
+    assert history.frames.shape == (5, model.history_length, SIDES)
+    older = sorted((whole["ppo"] / "checkpoints").glob("step-*"))[0]
+    earlier = rl_discrete.load(whole["ppo"], checkpoint=older)
+    assert not same(policy.policy.module.state_dict(), earlier.policy.module.state_dict())
+    agent = load_agent(whole["ppo"])
+    assert (agent.name, agent.env, agent.step) == ("simple", SMALL.env, 160)
+
+
+def test_gymnasium_makes_the_world_of_a_run(whole: dict[str, Path]) -> None:
+    env = gymnasium.make("rl_discrete.envs:rl_discrete/WorldModel-v0", run=str(whole["ppo"]))
+    observation, _ = env.reset(seed=0)
+    assert env.observation_space.contains(observation)
+    env.close()
+
+
+def test_without_real_steps_an_agent_learns_in_a_finished_world(whole: dict[str, Path], tmp_path: Path) -> None:
+    schedule = replace(SMALL.schedule, iterations=1, imagined_steps=4096, block_steps=2048)
+    config = replace(SMALL, real_steps=0, world_run=whole["dqn"], schedule=schedule)
+    before = {path: path.read_bytes() for path in whole["dqn"].rglob("*") if path.is_file()}
+    run = train_simple(config, tmp_path / "run")
+    assert returns(run) > 0.9 * LENGTH
+    result = json.loads((run / "result.json").read_text())
+    assert (result["steps"], result["imagined_steps"], result["windows"]) == (0, 4096, [])
+    assert not (run / "replay").exists()
+    assert {path: path.read_bytes() for path in before} == before
+    longer = replace(config, schedule=replace(schedule, imagined_steps=8192))
+    whole_run = train_simple(longer, tmp_path / "longer")
+    with pytest.MonkeyPatch.context() as patch:
+        happen_in(patch, "learn_block", 3, die)
+        with pytest.raises(MemoryError):
+            train_simple(longer, tmp_path / "parts")
+    train_simple(longer, tmp_path / "parts", resume=True)
+    assert same(checkpoint(tmp_path / "parts"), checkpoint(whole_run))
+
+
+def test_an_explorer_acts_at_random_as_often_and_as_long_as_it_is_told() -> None:
+    explorer, share = Explorer(1000, 4, seed=0), 0.3
+    greedy, none = np.eye(4)[np.zeros(1000, np.int64)], np.zeros(1000, np.bool_)
+    drawn = np.stack([explorer.choose(greedy, none, share, 0.0, 5.0) for _ in range(200)])[50:]
+    assert np.mean(drawn != 0) == pytest.approx(share * 3 / 4, abs=0.01)
+    kept = np.mean(drawn[1:][drawn[:-1] == 1] == 1)
+    assert kept == pytest.approx(0.8 + 0.2 * share / (share + 5 * (1 - share)) / 4, abs=0.01)
+    alone = np.stack([explorer.choose(greedy, none, share, 0.0, 1.0) for _ in range(100)])
+    assert np.mean(alone[1:][alone[:-1] == 1] == 1) == pytest.approx(share / 4, abs=0.01)
+    assert (explorer.choose(greedy, none, 0.0, 0.0, 5.0) == 0).all()
+    explorer.choose(greedy, none, 1.0, 0.0, 1e9)
+    held = explorer.choose(greedy, none, 1.0, 0.0, 1e9)
+    assert (explorer.choose(greedy, none, 1.0, 0.0, 1e9) == held).all()
+    assert (explorer.choose(greedy, ~none, 1.0, 0.0, 1e9) != held).mean() > 0.5  # not across an episode's start
+
+
+def test_entropy_is_raised_to_the_floor_and_no_further() -> None:
+    sure = np.array([[1.0, 0.0, 0.0], [0.9, 0.1, 0.0], [0.4, 0.3, 0.3]])
+    raised = raise_entropy(sure, 0.5)
+    entropy = -(raised * np.log(raised)).sum(axis=1)
+    assert entropy[:2] == pytest.approx(0.5 * np.log(3), abs=1e-6)
+    assert np.array_equal(raised[2], sure[2])
+    assert raised.sum(axis=1) == pytest.approx(1.0)
+    assert (raised.argmax(axis=1) == 0).all()
+    assert np.array_equal(raise_entropy(sure, 0.0), sure)
+    assert raise_entropy(sure, 1.0) == pytest.approx(np.full((3, 3), 1 / 3), abs=1e-5)
+
+
+def test_evaluating_does_not_depend_on_how_many_envs_there_are(whole: dict[str, Path]) -> None:
+    policies = [load_agent(whole["recurrent_ppo"]).policy for _ in range(2)]
+    scores = [
+        evaluate(policy, partial(CoinEnv, length=7), 5, seed=2, num_envs=envs, deterministic=True).returns
+        for policy, envs in zip(policies, (1, 5), strict=True)
+    ]
+    assert scores[0] == scores[1]
