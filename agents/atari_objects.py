@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rl_discrete.agents.atari_scores import game_of
+from rl_discrete.agents.real_play import RealPlay, as_pictures
 
 Floats = NDArray[np.float64]
 Pictures = NDArray[np.uint8]
@@ -28,6 +29,7 @@ _ACTIVE = 24  # levels by which a pixel differs from the background where someth
 _NARROW = 0.3  # a pixel is an object's if the object's place varies there by at most this share of its whole spread
 _FEWEST = 3  # frames in which something was near a pixel, for it to be judged
 _ENOUGH = 20  # frames in which an object is seen, for it to be judged
+_FITTED_ON = 1500  # frames of a play from which objects are learned
 _FLOOR = 2.0  # pixels: an object that is not found to this precision in real frames is not judged
 
 
@@ -90,6 +92,15 @@ class ObjectFinder:
             name: memory[:, [item.x_byte, item.y_byte]] * item.scale + item.offset
             for name, item in self._objects.items()
         }
+
+
+def learn_objects(env: str, play: RealPlay) -> ObjectFinder | None:
+    """A finder of the objects of an env, learned from some of the frames of a play; None as in `ObjectFinder.fit`."""
+    rows = np.unique(np.linspace(0, len(play) - 1, min(len(play), _FITTED_ON)).astype(np.int64))
+    pictures = as_pictures(play.frames[rows])
+    if pictures is None or play.states is None:
+        return None
+    return ObjectFinder.fit(env, pictures, play.states[rows])
 
 
 def _active(pictures: Pictures, background: NDArray[np.int16]) -> NDArray[np.bool_]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -35,31 +34,33 @@ class Window(Protocol):
         """Take it away."""
 
 
-@dataclass
 class ImaginedGame:
-    """Games in a world model, one after the other, from real frames drawn anew for each."""
+    """Games in a world model, one after the other, from real frames drawn anew for each.
 
-    model: WorldModel[Any]
-    starts: Starts
-    seed: int
-    """Decides starts and noise, >= 0."""
-    steps: int = 0
-    """Imagined steps of this game."""
-    total: float = 0.0
-    """Rewards of this game."""
-    over: str = ""
-    """How this game ended by the model's word; empty while it goes on."""
-    finished: list[float] = field(default_factory=list)
-    """Totals of the games before."""
+    Args:
+        model: the world model.
+        starts: where games start.
+        seed: decides starts and noise, >= 0.
 
-    def __post_init__(self) -> None:
-        self._noise = NoiseStreams(self.model.noise_dim, [(derive_seed(self.seed, "play"), 0)])
-        self._begin()
+    Attributes:
+        steps: imagined steps of this game.
+        total: rewards of this game.
+        over: how this game ended by the model's word; empty while it goes on.
+        finished: totals of the games before.
+    """
+
+    def __init__(self, model: WorldModel[Any], starts: Starts, seed: int) -> None:
+        self.model, self.starts = model, starts
+        self._noise = NoiseStreams(model.noise_dim, [(derive_seed(seed, "play"), 0)])
+        self.steps, self.total, self.over = 0, 0.0, ""
+        self.finished: list[float] = []
+        self._state = self._draw()
 
     def restart(self) -> None:
         """The next game."""
         self.finished.append(self.total)
-        self._begin()
+        self._state = self._draw()
+        self.steps, self.total, self.over = 0, 0.0, ""
 
     def step(self, action: int) -> None:
         """One imagined step; after an end, the next game."""
@@ -82,9 +83,8 @@ class ImaginedGame:
         title = f"step {self.steps} {action}"
         return side_by_side([Panel(rendered[0], title, f"reward {self.total:g} {self.over}", None, bool(self.over))])
 
-    def _begin(self) -> None:
-        self._state: Any = self.model.reset(self.starts.draw(self._noise.for_episodes(np.array([True]))))
-        self.steps, self.total, self.over = 0, 0.0, ""
+    def _draw(self) -> Any:
+        return self.model.reset(self.starts.draw(self._noise.for_episodes(np.array([True]))))
 
 
 def play_script(game: ImaginedGame, actions: Sequence[int], names: Sequence[str]) -> list[NDArray[np.uint8]]:

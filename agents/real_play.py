@@ -49,7 +49,14 @@ class RealPlay:
     def inside(self, rows: NDArray[np.int64], steps: int) -> NDArray[np.bool_]:
         """(N,) whether the episode of each of `rows` (N,) goes on for `steps` more frames here."""
         later = np.minimum(rows + steps, len(self) - 1)
-        return (rows + steps < len(self)) & (self.episodes[later] == self.episodes[rows])
+        return np.asarray((rows + steps < len(self)) & (self.episodes[later] == self.episodes[rows]))
+
+
+def as_pictures(frames: NDArray[Any]) -> NDArray[np.uint8] | None:
+    """Real frames uint8 (N, 1 or 3, H, W) as pictures (N, H, W, 3); None where they are no images."""
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[1] not in (1, 3):
+        return None
+    return np.repeat(frames.transpose(0, 2, 3, 1), 3 // frames.shape[1], axis=3)
 
 
 def record_play(
@@ -107,7 +114,7 @@ def record_play(
             observations = result.observations
             if starts.any():
                 observations = envs.begin(starts)
-                for index in np.flatnonzero(starts):
+                for index in np.flatnonzero(starts).tolist():
                     finished.append(running[index])
                     running[index] = _Episode(observations[index], _state_of(envs.envs[index]))
             if report is not None:

@@ -6,16 +6,17 @@ episode says what should have come. Beside each error stands what a model would 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from rl_discrete.agents.atari_objects import ObjectFinder
-from rl_discrete.agents.real_play import RealPlay
+from rl_discrete.agents.atari_objects import ObjectFinder, learn_objects
+from rl_discrete.agents.real_play import RealPlay, as_pictures, record_play
 from rl_discrete.agents.rollout_figures import Columns, Events, Floats, event_figures, means, object_figures
+from rl_discrete.agents.trained_agent import TrainedAgent
 from rl_discrete.envs.noise import NoiseStreams
 from rl_discrete.runs.errors import UsageError
 from rl_discrete.runs.seeding import derive_seed
@@ -24,6 +25,37 @@ from rl_discrete.world_models.base import WorldModel
 HORIZONS = (1, 5, 15, 50)
 BATCH = 50
 """Rollouts side by side: their decoded pictures lie in memory together."""
+
+
+def measure_rollouts(
+    model: WorldModel[Any],
+    agent: TrainedAgent,
+    *,
+    steps: int = 5000,
+    num_envs: int = 4,
+    max_steps: int = 1000,
+    starts: int = 400,
+    horizons: Sequence[int] = HORIZONS,
+    seed: int = 0,
+    report: Callable[[int], None] | None = None,
+) -> dict[str, Any]:
+    """Errors of a world model over fresh episodes of its agent in the real env: see `record_play`, `rollout_errors`.
+
+    Raises:
+        UsageError: a number outside its range, or an env that cannot be made.
+        RunError: a reward is not finite.
+    """
+    play = record_play(
+        agent.policy,
+        agent.make_env,
+        steps,
+        seed=seed,
+        num_envs=num_envs,
+        max_steps=max_steps,
+        report=report,
+    )
+    finder = learn_objects(agent.env, play)
+    return rollout_errors(model, play, starts=starts, horizons=horizons, seed=seed, finder=finder)
 
 
 def rollout_errors(
@@ -96,13 +128,6 @@ def rollout_errors(
     }
 
 
-def as_pictures(frames: NDArray[Any]) -> NDArray[np.uint8] | None:
-    """Real frames uint8 (N, 1 or 3, H, W) as pictures (N, H, W, 3); None where they are no images."""
-    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[1] not in (1, 3):
-        return None
-    return np.repeat(frames.transpose(0, 2, 3, 1), 3 // frames.shape[1], axis=3)
-
-
 def _draw_starts(play: RealPlay, starts: int, seed: int) -> NDArray[np.int64]:
     rows = np.flatnonzero(play.inside(np.arange(len(play)), 1))
     if not len(rows):
@@ -169,9 +194,9 @@ def _compare(
     columns: Columns = {}
     bits = _bits_of(model, real)
     if bits is not None:
-        columns["bit_error"] = (_bits_of(model, state) != bits).mean(axis=1)
-        columns["bit_error_copy"] = (_bits_of(model, first) != bits).mean(axis=1)
-        if (log_prob := getattr(model, "log_prob", None)) is not None:
+        columns["bit_error"] = np.not_equal(_bits_of(model, state), bits).mean(axis=1)
+        columns["bit_error_copy"] = np.not_equal(_bits_of(model, first), bits).mean(axis=1)
+        if hasattr(model, "codes") and (log_prob := getattr(model, "log_prob", None)) is not None:
             columns["nats"] = -np.asarray(log_prob(before, actions, bits), np.float64)
     imagined = model.render(state)
     if start is None or there is None or imagined is None or imagined.shape != there.shape:

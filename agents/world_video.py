@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rl_discrete.agents.panels import Panel, side_by_side
-from rl_discrete.agents.real_play import RealPlay, record_play
-from rl_discrete.agents.rollout_errors import as_pictures
+from rl_discrete.agents.real_play import RealPlay, as_pictures, record_play
 from rl_discrete.agents.run_config import VideoConfig
 from rl_discrete.agents.trained_agent import load_agent
 from rl_discrete.agents.vast import one_thread

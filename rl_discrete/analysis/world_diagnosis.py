@@ -11,12 +11,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from rl_discrete.agents.atari_objects import ObjectFinder
-from rl_discrete.agents.real_play import RealPlay, record_play
-from rl_discrete.agents.rollout_errors import as_pictures, rollout_errors
-from rl_discrete.agents.trained_agent import TrainedAgent, load_agent
+from rl_discrete.agents.rollout_errors import measure_rollouts
+from rl_discrete.agents.trained_agent import load_agent
 from rl_discrete.agents.vast import one_thread
 from rl_discrete.analysis.diagnostics_config import DiagnosticsConfig
 from rl_discrete.analysis.rollout_charts import write_rollout_chart
@@ -27,7 +23,6 @@ from rl_discrete.world_models.base import WorldModel
 
 SCHEMA_VERSION = 1
 FOLDER, RESULT, CHART = "diagnostics", "rollouts.json", "rollouts.png"
-_FITTED_ON = 1500  # frames from which objects are learned
 
 
 def diagnose_world(
@@ -45,7 +40,7 @@ def diagnose_world(
         command: the command line, for the record.
 
     Returns:
-        What the JSON file holds: see `rollout_errors`.
+        What the JSON file holds: see `agents.rollout_errors`.
 
     Raises:
         UsageError: the folder holds no such run, it has no checkpoint yet, or its env cannot be made.
@@ -56,25 +51,18 @@ def diagnose_world(
     with one_thread(), Progress() as progress:
         agent = load_agent(run, None, config.epsilon, config.seed, progress.log)
         task = progress.add(f"fresh episodes of {agent.env}, steps", config.steps)
-        play = record_play(
-            agent.policy,
-            agent.make_env,
-            config.steps,
-            seed=config.seed,
+        errors = measure_rollouts(
+            model,
+            agent,
+            steps=config.steps,
             num_envs=config.num_envs,
             max_steps=config.max_steps,
-            report=lambda made: progress.update(task, made),
-        )
-        progress.finish(task)
-        progress.log(f"{config.starts} rollouts of {max(config.horizons)} imagined steps")
-        errors = rollout_errors(
-            model,
-            play,
             starts=config.starts,
             horizons=config.horizons,
             seed=config.seed,
-            finder=learn_objects(agent, play),
+            report=lambda made: progress.update(task, made),
         )
+        progress.finish(task)
     result = {
         "schema_version": SCHEMA_VERSION,
         "agent": agent.name,
@@ -95,12 +83,3 @@ def diagnose_world(
     durable.write_json(folder / RESULT, result)
     plain: dict[str, Any] = durable.plain(result)
     return plain
-
-
-def learn_objects(agent: TrainedAgent, play: RealPlay) -> ObjectFinder | None:
-    """A finder of the objects of the agent's game, learned from the play; None where nothing is known of the env."""
-    rows = np.unique(np.linspace(0, len(play) - 1, min(len(play), _FITTED_ON)).astype(np.int64))
-    pictures = as_pictures(play.frames[rows])
-    if pictures is None or play.states is None:
-        return None
-    return ObjectFinder.fit(agent.env, pictures, play.states[rows])

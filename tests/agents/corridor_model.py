@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import gymnasium
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +33,7 @@ class CorridorModel:
 
     def __init__(self, slip: float = 0.0, length: int = 6) -> None:
         self.slip, self.length = slip, length
-        self.observation_space = gymnasium.spaces.MultiBinary(SIZE)
+        self.observation_space: gymnasium.Space[Any] = gymnasium.spaces.MultiBinary(SIZE)
 
     def reset(self, history: History) -> State:
         if history.frames.shape[2:] != (1, SIZE, SIZE):

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rl_discrete.agents.atari_objects import ObjectFinder
-from rl_discrete.agents.real_play import record_play
-from rl_discrete.agents.rollout_errors import as_pictures
+from rl_discrete.agents.atari_objects import ObjectFinder, learn_objects
+from rl_discrete.agents.real_play import as_pictures, record_play
 from rl_discrete.agents.sb3_policy import RandomPolicy
 from rl_discrete.envs.make import make_env
 
@@ -81,7 +80,7 @@ def test_pong_itself() -> None:
     assert play.states is not None
     pictures = as_pictures(play.frames)
     assert pictures is not None
-    finder = ObjectFinder.fit("rl_discrete/Pong-v0", pictures, play.states)
+    finder = learn_objects("rl_discrete/Pong-v0", play)
     assert finder is not None
     assert set(finder.floors) == {"ball", "player", "enemy"}
     assert finder.floors["ball"] < 1.5

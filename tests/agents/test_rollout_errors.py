@@ -11,8 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from rl_discrete.agents import rollout_errors as rollouts
-from rl_discrete.agents.real_play import RealPlay, record_play
-from rl_discrete.agents.rollout_errors import as_pictures, rollout_errors
+from rl_discrete.agents.real_play import RealPlay, as_pictures, record_play
+from rl_discrete.agents.rollout_errors import rollout_errors
 from rl_discrete.agents.rollout_figures import event_figures
 from rl_discrete.agents.sb3_policy import RandomPolicy
 from rl_discrete.runs.errors import RunError, UsageError
@@ -145,7 +145,9 @@ def test_pictures_of_frames() -> None:
     assert pictures.shape == (1, 3, 4, 3)
     assert (pictures == grey[:, 0, ..., None]).all()
     colour = np.arange(36, dtype=np.uint8).reshape(1, 3, 3, 4)
-    assert np.array_equal(as_pictures(colour), colour.transpose(0, 2, 3, 1))
+    shown = as_pictures(colour)
+    assert shown is not None
+    assert np.array_equal(shown, colour.transpose(0, 2, 3, 1))
     assert as_pictures(np.zeros((2, 5), np.float32)) is None
     assert as_pictures(np.zeros((2, 4, 3, 3), np.uint8)) is None
 

@@ -117,7 +117,7 @@ def test_a_folder_that_holds_no_such_run_is_named(
     folders = {
         tmp_path / "nowhere": "nowhere",
         config("bench", {"rows": ["ish-32x2"]}): "another command",
-        config("other", {"agent": "simple"}): "simple",
+        config("other", {"agent": "muzero"}): "muzero",
         config("typo", {"agent": "vast", "stpes": 3}): "did you mean 'steps'?",
         begun: "no checkpoint yet",
     }
@@ -168,8 +168,9 @@ def test_each_command_prints_a_short_result(run: Path, tmp_path: Path, capfd: py
         assert cli.main([*told(command, tmp_path), "--run", str(run), *extra.get(command, ())]) == 0
         printed[command] = capfd.readouterr().out.splitlines()
     assert printed["eval"][0] == "vast on TwoEnds-v0 after 400 steps: 30 episodes"
-    assert printed["eval"][1].startswith("return  mean ")
-    assert printed["eval"][3].endswith("0 truncated, 0 capped")
+    assert printed["eval"][1].startswith("sampled  return mean ")
+    assert printed["eval"][2].endswith("0 truncated, 0 capped")
+    assert printed["eval"][3].startswith("greedy   return mean ")
     assert printed["replan"][0].startswith("7 states planned anew in ")
     assert [line.split()[0] for line in printed["replan"][2:]] == ["former", "before", "after"]
     assert "few ends: " in printed["replan"][2]
