@@ -57,6 +57,11 @@ class Chunks(nn.Module):
         symbols = torch.arange(self.num_symbols, device=self._powers.device)
         return symbols.unsqueeze(-1) // self._powers % self.num_categories
 
+    def members(self) -> Tensor:
+        """Whether a latent of a symbol has a category, bool (size * (K - 1), num_symbols); category 0 is left out."""
+        categories = torch.arange(1, self.num_categories, device=self._powers.device)
+        return (self.digits().T.unsqueeze(1) == categories.unsqueeze(1)).flatten(0, 1)
+
     def sums(self, logits: Tensor) -> Tensor:
         """Sums (count, B, num_symbols) of what each latent of a symbol contributes, (B, L, K): logits of a product."""
         return self._joint(nn.functional.pad(logits, (0, 0, 0, self.missing)), torch.add)

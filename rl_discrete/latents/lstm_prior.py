@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from rl_discrete.latents.chunks import Chunks
 from rl_discrete.latents.config import ConditionalLSTMConfig, LSTMPriorConfig
 from rl_discrete.latents.factorised_prior import FactorisedPrior, check_targets
-from rl_discrete.latents.prior import Prior, check_context, invert_cdf
+from rl_discrete.latents.lstm_sampler import LSTMSampler
+from rl_discrete.latents.prior import Prior, check_matrix, invert_cdf
 from rl_discrete.runs.errors import UsageError
 
 
@@ -50,7 +51,7 @@ class LSTMPrior(Prior):
         UsageError: sizes outside their range, K ** chunk above 4,096, or `context_inputs` without a context.
     """
 
-    _forbidden: Tensor
+    forbidden: Tensor
 
     def __init__(
         self,
@@ -89,7 +90,7 @@ class LSTMPrior(Prior):
             nn.init.zeros_(self.heads)
         forbidden = torch.zeros(self.num_chunks, 1, self.num_symbols)
         forbidden[-1, :, self.last_symbols :] = -torch.inf
-        self.register_buffer("_forbidden", forbidden, persistent=False)
+        self.register_buffer("forbidden", forbidden, persistent=False)
 
     def start_from(self, factorised: FactorisedPrior) -> None:
         """Takes the weights of a fitted factorised prior as the base; a fresh prior then equals it.
@@ -134,7 +135,7 @@ class LSTMPrior(Prior):
         if targets is None:
             return self._nats(first, later, base, symbols)
         hidden = torch.cat((first.expand(1, len(symbols), -1), later))
-        log_probs = self._logits(hidden, slice(None), base).log_softmax(-1).masked_fill(self._forbidden < 0.0, 0.0)
+        log_probs = self._logits(hidden, slice(None), base).log_softmax(-1).masked_fill(self.forbidden < 0.0, 0.0)
         wanted = self.chunks.products(torch.cat((1.0 - targets.sum(-1, keepdim=True), targets), -1))
         return -(wanted * log_probs).sum((0, 2))
 
@@ -159,7 +160,7 @@ class LSTMPrior(Prior):
         if self.from_context is None:
             context = None
         else:
-            context = check_context(context, num_rows, self.context_dim)
+            context = check_matrix("context", context, num_rows, self.context_dim)
             flat = flat + self.from_context(context)
             drive = None if self.to_inputs is None else self.to_inputs(context)
         shape = (num_rows, 2, self.lstm.num_layers, self.lstm.hidden_size)
@@ -175,10 +176,14 @@ class LSTMPrior(Prior):
             index = previous + 1 + (position - 1) * self.num_symbols
         inputs = _driven(self.embedding(index), state.drive)
         hidden, (after, cell) = self.lstm(inputs.unsqueeze(0), (state.hidden, state.cell))
-        bias = self.biases[position] + self._forbidden[position]
+        bias = self.biases[position] + self.forbidden[position]
         if state.base is not None:
             bias = bias + state.base[position]
         return torch.addmm(bias, hidden[0], self.heads[position]), state._replace(hidden=after, cell=cell)
+
+    def sampler(self) -> LSTMSampler:
+        """Fast sampling with the present weights, for imagined steps; see `LSTMSampler`."""
+        return LSTMSampler(self)
 
     def _sample(self, noise: Tensor, context: Tensor | None, temperature: float) -> Tensor:
         state = self.initial_state(len(noise), context)
@@ -206,7 +211,7 @@ class LSTMPrior(Prior):
 
     def _logits(self, hidden: Tensor, chunks: slice, base: Tensor | None) -> Tensor:
         """Logits (chunks, B, num_symbols) of the hidden states (chunks, B, hidden) before those chunks."""
-        bias = (self.biases + self._forbidden)[chunks]
+        bias = (self.biases + self.forbidden)[chunks]
         return torch.baddbmm(bias if base is None else bias + base[chunks], hidden, self.heads[chunks])
 
     def _nats(self, first: Tensor, later: Tensor, base: Tensor | None, symbols: Tensor) -> Tensor:

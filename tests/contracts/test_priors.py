@@ -318,6 +318,84 @@ def test_temperature_zero_gives_the_first_mode_of_each_chunk_whatever_the_noise(
     assert len(prior.sample(50, case.context(50), 1.0, generator=generator(4)).unique(dim=0)) > 1  # the control
 
 
+@every_prior
+@pytest.mark.parametrize("temperature", [1.0, 0.5, 0.0])
+def test_a_sampler_gives_the_samples_but_for_draws_at_a_boundary(case: Case, temperature: float) -> None:
+    prior = case.build().train()
+    context, noise = case.contexts(4000), torch.rand(4000, prior.noise_dim, generator=generator(2))
+    everybody = torch.get_rng_state()
+    fast = prior.sampler()(noise, context, temperature)
+    assert torch.equal(torch.get_rng_state(), everybody)
+    exact = prior.sample(4000, context, temperature, noise)
+    assert fast.dtype == torch.int64
+    assert not fast.requires_grad
+    differing = (fast != exact).any(1).nonzero()[:, 0].tolist()
+    assert len(differing) < 10
+    for row in differing:
+        own = None if context is None else context[row : row + 1]
+        chunk = int((fast[row] != exact[row]).nonzero()[0]) // case.chunk
+        until = (chunk + 1) * case.chunk
+        near = []
+        for shift in (-1e-5, 1e-5):
+            shifted = noise[row : row + 1].clone()
+            shifted[0, chunk] += shift
+            near.append(prior.sample(1, own, temperature, shifted)[0, :until].tolist())
+        assert fast[row, :until].tolist() in near
+    other = prior.sample(4000, context, temperature, noise.flip(0))  # the control: other noise, other samples
+    assert temperature == 0.0 or (fast != other).any(1).sum() >= 10
+
+
+@every_prior
+def test_a_sampler_takes_each_row_for_itself(case: Case) -> None:
+    sampler = case.build().sampler()
+    context, noise = case.contexts(40), torch.rand(40, case.build().noise_dim, generator=generator(2))
+    whole = sampler(noise, context)
+    before = whole.clone()
+    for row in range(40):
+        own = None if context is None else context[row : row + 1]
+        assert torch.equal(sampler(noise[row : row + 1], own), whole[row : row + 1])
+    sampler(noise.flip(0), context)
+    assert torch.equal(whole, before)  # the next call writes elsewhere
+
+
+@every_prior
+def test_both_ends_of_the_noise_of_a_sampler(case: Case) -> None:
+    prior = case.build()
+    sampler, top = prior.sampler(), prior.num_categories - 1
+    for level, code in ((0.0, 0), (2.0**-149, 0), (1.0, top), (1.0 - 2.0**-24, top)):
+        assert (sampler(torch.full((3, prior.noise_dim), level), case.contexts(3)) == code).all()
+
+
+@every_prior
+def test_a_sampler_keeps_its_weights(case: Case) -> None:
+    prior = case.build()
+    parameters = list(prior.parameters())
+    noise = torch.rand(100, prior.noise_dim, generator=generator(2))
+    sampler, context = prior.sampler(), case.contexts(100)
+    before = sampler(noise, context)
+    with torch.no_grad():
+        for parameter in parameters:
+            parameter.copy_(-2.0 * parameter)
+    assert torch.equal(sampler(noise, context), before)
+    assert not parameters or not torch.equal(prior.sampler()(noise, context), before)
+
+
+@every_prior
+def test_wrong_arguments_of_a_sampler(case: Case) -> None:
+    prior = case.build()
+    sampler, noise = prior.sampler(), torch.zeros(3, prior.noise_dim)
+    for temperature in (-1.0, math.nan, math.inf):
+        with pytest.raises(UsageError, match="temperature must be >= 0 and finite"):
+            sampler(noise, case.contexts(3), temperature)
+    for wrong in (noise[0], torch.zeros(3, prior.noise_dim + 1)):
+        with pytest.raises(UsageError, match="noise must have shape"):
+            sampler(wrong, case.contexts(3))
+    if case.context_dim:
+        for context in (None, torch.zeros(3, case.context_dim + 1), torch.zeros(2, case.context_dim), torch.zeros(3)):
+            with pytest.raises(UsageError, match="context must have"):
+                sampler(noise, context)
+
+
 @every_lstm
 def test_teacher_forced_and_step_by_step_logits_agree(case: Case) -> None:
     prior = case.build()
