@@ -54,7 +54,7 @@ class CodeWorldModel:
             raise UsageError(f"the dynamics has {first.num_latents} bits and the codec {codec.num_latents}")
         self.codec = codec
         self.num_actions, self.num_latents = first.num_actions, first.num_latents
-        self.history_length = first.context_frames
+        self.history_length, self.num_members = first.context_frames, len(members)
         self.observation_space = gymnasium.spaces.MultiBinary(first.seen_dim)
         self._members = [FrozenDynamics(member) for member in members]
         self._first = self._members[0].dynamics

@@ -8,15 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rl_discrete.data.replay import Replay
 from rl_discrete.runs.errors import UsageError
 from rl_discrete.runs.seeding import derive_seed
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """One block of consecutive rows out of every so many is held out, another place in each; in the first the second.
+    """One block of consecutive rows out of every so many is held out, at another place each time; first the second.
 
-    Rows interleave B envs, so a block of `steps * num_envs` rows holds about `steps` consecutive steps of every env.
+    The places are the same in every run, so whoever knows the three numbers knows what was held out. Rows interleave B envs, so a block of `steps * num_envs` rows holds about `steps` consecutive steps of every env.
 
     Raises:
         UsageError: a setting outside its range.
@@ -28,8 +29,6 @@ class HeldOut:
     """Steps of each env in a block, >= 1."""
     num_envs: int
     """B."""
-    seed: int
-    """Of the places."""
 
     def __post_init__(self) -> None:
         """Raises UsageError for a setting outside its range."""
@@ -48,4 +47,15 @@ class HeldOut:
         return (places == chosen[groups]) & (rows >= 0)
 
     def _place(self, group: int, period: int) -> int:
-        return 1 if group == 0 else derive_seed(self.seed, "held out", group) % period
+        return 1 if group == 0 else derive_seed(0, "held out", group) % period
+
+
+def split_rows(replay: Replay, share: float, steps: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The kept rows of a replay that a model may be fitted to, and those that it is only measured on.
+
+    Raises:
+        UsageError: see `HeldOut`.
+    """
+    rows = replay.rows()
+    held = HeldOut(share, steps, replay.layout.num_envs).mask(rows)
+    return rows[~held], rows[held]
