@@ -149,7 +149,7 @@ def _scan(
             row = begin
             while limits[query] >= 0:
                 unfinished = True
-                row, distance = _seek(keys, queries, query, row, end, limits[query])
+                row, distance = seek(keys, queries, query, row, end, limits[query])
                 if row == end:
                     break
                 if _take(distance, row, query, q, counts, sums, weights, radius):
@@ -193,7 +193,7 @@ def _take(
 
 
 @kernel
-def _seek(keys: Keys, queries: Keys, query: int, row: int, end: int, limit: int) -> tuple[int, int]:
+def seek(keys: Keys, queries: Keys, query: int, row: int, end: int, limit: int) -> tuple[int, int]:
     """The first row from `row` on whose key is at most `limit` bits from the query's, and its distance; or `end`."""
     words = np.uint64(keys.shape[1])
     first = queries[query, 0]

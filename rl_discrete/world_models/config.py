@@ -23,9 +23,10 @@ class CodecConfig:
     region_gap: int = 3
     """Pixels, >= 0: places of one colour that are further apart than this are coded by bits of their own."""
     max_groups: int = 10
-    """Places of a colour that have bits of their own, >= 1, all colours together; beyond it the nearest are joined."""
+    """Places told apart, >= 1, all colours together; beyond it the nearest of one colour are joined."""
     max_bits: int = 80
-    """Bits of an image, >= 8; each place has a multiple of 8, by how many of its appearances were seen."""
+    """Bits of an image, >= 8; each place, or several that always change together, has a multiple of 8,
+    by how many of its pictures were seen."""
     features: int = 128
     """Width of the tables of rows and of columns that a place's pixels are summed up in, >= 2."""
     hidden: int = 192
