@@ -41,15 +41,15 @@ def test_it_is_the_real_env_in_bits(mode: AutoresetMode) -> None:
     generator = np.random.default_rng(0)
     for env in (ours, real):
         env.seed(3)
-    seen, frames = ours.reset(), np.asarray(real.reset())
-    assert np.asarray(seen).tolist() == [bits(frame, -1) for frame in frames]
+    seen, frames = np.asarray(ours.reset()), np.asarray(real.reset())
+    assert seen.tolist() == [bits(frame, -1) for frame in frames]
     ends = 0
     for _ in range(40):
         actions = generator.integers(SIDES, size=B)
-        seen, rewards, dones, infos = ours.step(actions)
+        stepped, rewards, dones, infos = ours.step(actions)
         shown, real_rewards, real_dones, real_infos = real.step(actions)
         expected = np.where(dones, -1, actions)
-        assert np.asarray(seen).tolist() == [
+        assert np.asarray(stepped).tolist() == [
             bits(frame, before) for frame, before in zip(np.asarray(shown), expected.tolist(), strict=True)
         ]
         assert rewards.tolist() == real_rewards.tolist()
@@ -112,14 +112,13 @@ def test_the_policy_sees_what_the_vector_env_shows(num_envs: int) -> None:
     spy, shown = Spy(), []
     policy = EncodedPolicy(spy, CoinModel())
     raw, encoded = VectorEnvToVecEnv(real()), VectorEnvToVecEnv(EncodedVectorEnv(real(), CoinModel()))
-    frames, codes = np.asarray(raw.reset()), encoded.reset()
+    frames, codes = np.asarray(raw.reset()), np.asarray(encoded.reset())
     state, starts = None, np.ones(num_envs, np.bool_)
     for _ in range(30):
-        shown.append(np.asarray(codes).tolist())
+        shown.append(codes.tolist())
         actions, state = policy.predict(frames, state, starts)
         stepped, _, starts, _ = raw.step(actions)
-        frames = np.asarray(stepped)
-        codes, *_ = encoded.step(actions)
+        frames, codes = np.asarray(stepped), np.asarray(encoded.step(actions)[0])
     assert spy.seen == shown
     assert any(row[0][SIDES:] != [0] * SIDES for row in shown)
 
@@ -129,7 +128,8 @@ def test_a_single_env_without_a_batch() -> None:
     policy = EncodedPolicy(spy, CoinModel())
     frame = np.eye(SIDES, dtype=np.float32)[1]
     action, state = policy.predict(frame)
-    assert (action.shape, action.dtype) == ((), np.int64)
+    assert action.shape == ()
+    assert action.dtype == np.int64
     policy.predict(frame, state, np.array([False]))
     assert spy.seen == [[bits(frame, -1)], [bits(frame, int(action))]]
     policy.predict(frame, policy_state(state, 2), np.array([True]))

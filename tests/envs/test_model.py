@@ -31,7 +31,8 @@ WORLD_MODEL = "rl_discrete.envs:rl_discrete/WorldModel-v0"
 
 def vector(num_envs: int = 4, mode: AutoresetMode = AutoresetMode.NEXT_STEP, **settings: Any) -> WorldModelVectorEnv:
     model = settings.pop("model", None) or CoinModel(**COIN)
-    return WorldModelVectorEnv(model, CoinStarts(), num_envs, **{"horizon": 6, "autoreset_mode": mode} | settings)
+    given: dict[str, Any] = {"horizon": 6, "autoreset_mode": mode} | settings
+    return WorldModelVectorEnv(model, CoinStarts(), num_envs, **given)
 
 
 def choices(num_envs: int, steps: int = 60, seed: int = 0) -> NDArray[np.int64]:
@@ -51,7 +52,7 @@ def walk(env: WorldModelVectorEnv, actions: NDArray[np.int64]) -> list[list[Any]
 
 
 def side(observations: NDArray[Any]) -> NDArray[np.int64]:
-    return observations[:, :SIDES].argmax(axis=1)
+    return np.asarray(observations[:, :SIDES].argmax(axis=1), np.int64)
 
 
 def test_the_horizon_is_a_truncation() -> None:
@@ -318,15 +319,16 @@ OFF_POLICY = {
     "batch_size": 64,
 }
 ON_POLICY = {"n_steps": 8, "batch_size": 64}
+ONE_LSTM = {"lstm_hidden_size": 16, "shared_lstm": True, "enable_critic_lstm": False}
 AGENTS: dict[str, tuple[Any, int, dict[str, Any]]] = {  # class, steps, its own settings
-    "A2C": (stable_baselines3.A2C, 8000, {"learning_rate": 5e-3}),
+    "A2C": (stable_baselines3.A2C, 6400, {"learning_rate": 5e-3}),
     "PPO": (stable_baselines3.PPO, 2048, ON_POLICY | {"n_epochs": 5, "learning_rate": 3e-3}),
     "DQN": (stable_baselines3.DQN, 2560, OFF_POLICY),
     "QRDQN": (sb3_contrib.QRDQN, 2560, OFF_POLICY | {"policy_kwargs": {"n_quantiles": 5}}),
     "RecurrentPPO": (
         sb3_contrib.RecurrentPPO,
         5120,
-        ON_POLICY | {"n_epochs": 4, "learning_rate": 1e-2, "policy_kwargs": {"lstm_hidden_size": 16}},
+        ON_POLICY | {"batch_size": 128, "n_epochs": 4, "learning_rate": 1e-2, "policy_kwargs": ONE_LSTM},
     ),
 }
 

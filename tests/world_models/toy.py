@@ -26,7 +26,7 @@ State = NDArray[np.int64]
 
 def throw(uniform: NDArray[Any]) -> NDArray[np.int64]:
     """The sides that numbers (B,) in [0, 1) throw; rounding could bring one up to SIDES itself."""
-    return np.minimum(uniform * SIDES, SIDES - 1).astype(np.int64)
+    return np.asarray(np.minimum(uniform * SIDES, SIDES - 1), np.int64)
 
 
 class CoinModel:
@@ -117,7 +117,7 @@ class CoinEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
 
     def _throw(self) -> NDArray[np.float32]:
         self.side = int(self.np_random.integers(SIDES))
-        return np.eye(SIDES, dtype=np.float32)[self.side]
+        return np.array(np.arange(SIDES) == self.side, np.float32)
 
 
 def coin_replay(folder: Path, rows: int = 200, num_envs: int = 2, length: int = 20, seed: int = 0) -> Replay:
