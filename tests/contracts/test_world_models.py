@@ -16,6 +16,11 @@ from stable_baselines3.common.env_checker import check_env as check_env_for_sb3
 from rl_discrete.data.history import History
 from rl_discrete.envs.model import AnyModel, WorldModelEnv
 from rl_discrete.runs.errors import UsageError
+from rl_discrete.world_models.code import CodeWorldModel
+from rl_discrete.world_models.code_dynamics import CodeDynamics
+from rl_discrete.world_models.config import DynamicsConfig
+from rl_discrete.world_models.tabular import TabularWorldModel
+from tests.world_models import lines, pixels, tables
 from tests.world_models.toy import SIDES, CoinModel
 
 Frames = NDArray[Any]
@@ -55,15 +60,34 @@ def coin_frames(generator: np.random.Generator, count: int) -> Frames:
     return np.eye(SIDES, dtype=np.float32)[generator.integers(SIDES, size=count)]
 
 
+def line_frames(generator: np.random.Generator, count: int) -> Frames:
+    return np.eye(lines.CELLS, dtype=np.float32)[generator.integers(lines.CELLS, size=count)]
+
+
+def room_frames(generator: np.random.Generator, count: int) -> Frames:
+    return tables.frames_of(generator.integers(tables.ROOMS, size=count))
+
+
+def codes(members: int) -> CodeWorldModel:
+    """With weights as they are drawn: everything is possible."""
+    config = DynamicsConfig(**lines.SMALL)
+    dynamics = [CodeDynamics(lines.CELLS, len(lines.MOVES), "signs", config, seed) for seed in range(members)]
+    return CodeWorldModel(lines.BitsCodec(), dynamics)
+
+
 WORLDS: dict[str, Callable[[], World]] = {
     "coin": lambda: World(CoinModel(end=0.2, doubt=0.1), coin_frames),
+    "code": lambda: World(codes(1), line_frames),
+    "code, three members": lambda: World(codes(3), line_frames),
+    "pixel": lambda: World(pixels.model(), pixels.random_frames),
+    "pixel, deterministic": lambda: World(pixels.model(pixels.STACKED), pixels.random_frames),
+    "table": lambda: World(TabularWorldModel(tables.ring(), tables.RoomEncoder(2), stack=2), room_frames),
 }
 
 
-@pytest.fixture(scope="module", params=WORLDS.values(), ids=WORLDS.keys())
+@pytest.fixture(scope="module", params=WORLDS)
 def world(request: pytest.FixtureRequest) -> World:
-    made: World = request.param()
-    return made
+    return WORLDS[request.param]()
 
 
 def assert_close(ours: NDArray[Any], others: NDArray[Any]) -> None:
@@ -92,10 +116,12 @@ def test_shapes_and_types(world: World) -> None:
     for observation in (first, step.observation):
         assert observation.shape == (B, *(model.observation_space.shape or ()))
         assert all(model.observation_space.contains(single) for single in observation)
-    assert (step.reward.shape, step.reward.dtype) == ((B,), np.float32)
+    assert step.reward.shape == (B,)
+    assert step.reward.dtype == np.float32
     assert np.isfinite(step.reward).all()
     for flags in (step.terminated, step.doubtful):
-        assert (flags.shape, flags.dtype) == ((B,), np.bool_)
+        assert flags.shape == (B,)
+        assert flags.dtype == np.bool_
 
 
 def test_a_batch_equals_single_steps(world: World) -> None:
