@@ -113,7 +113,10 @@ def _references(axes: Axes, scores: Mapping[str, Any] | None, upright: bool = Fa
         draw = axes.axvline if upright else axes.axhline
         draw(value, color=LIGHT["mid"], lw=0.9, ls=(0, (4, 3)))
         style: Any = {"textcoords": "offset points", "fontsize": 7, "color": LIGHT["muted"]}
+        is_simple = name == "reprinted"  # often near the human: its name goes out of the way
         if upright:
-            axes.annotate(words, (value, 0.0), (2, 2), xycoords=("data", "axes fraction"), **style)
+            side, shift = ("right", -2) if is_simple else ("left", 2)
+            axes.annotate(words, (value, 0.0), (shift, 2), xycoords=("data", "axes fraction"), ha=side, **style)
         else:
-            axes.annotate(words, (0.0, value), (2, 2), xycoords=("axes fraction", "data"), **style)
+            place = 0.1 if is_simple else 0.0
+            axes.annotate(words, (place, value), (2, 2), xycoords=("axes fraction", "data"), **style)
