@@ -19,7 +19,7 @@ import numpy.typing as npt
 from numpy.typing import NDArray
 
 from rl_discrete.mdp.checks import checked_keys, checked_rows
-from rl_discrete.mdp.compiled import Index, kernel
+from rl_discrete.mdp.compiled import kernel
 from rl_discrete.mdp.hashing import fill_slots, find_slot, make_slots
 from rl_discrete.mdp.lookup import seek
 from rl_discrete.mdp.transitions import Keys, Transitions
@@ -189,7 +189,7 @@ def _find_nearest(
     found: NDArray[np.int64],
 ) -> None:
     """For each query the nearest row whose count in the query's column is positive; -1 if there is none."""
-    size: Index = len(keys)
+    size = len(keys)
     for query in range(len(queries)):
         nearest, most, limit = -1, 0, _WORD_BITS * keys.shape[1]
         row, distance = seek(keys, queries, query, 0, size, limit)

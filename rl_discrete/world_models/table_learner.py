@@ -157,7 +157,7 @@ def _tabulated(
     held = _held_out(replay, config).mask(rows[ends])
     table = TabularMDP(num_actions, encoder.key_words, config.max_bytes)
     table.add_many(*(array[~held] for array in every))
-    return table, TransitionArrays(*(array[held] for array in every))
+    return table, TransitionArrays._make(array[held] for array in every)
 
 
 def _keys(replay: Replay, encoder: Encoder, rows: NDArray[np.int64]) -> Keys:

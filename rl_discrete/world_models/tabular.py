@@ -60,7 +60,7 @@ class TabularWorldModel:
         self.sampler = TableSampler(transitions, untried)
         self._encoder = encoder
         self._places = bit_places(encoder.num_latents, encoder.num_categories)
-        self.observation_space = gymnasium.spaces.MultiBinary(len(self._places))
+        self.observation_space: gymnasium.Space[Any] = gymnasium.spaces.MultiBinary(len(self._places))
 
     @property
     def transitions(self) -> Transitions:
@@ -130,7 +130,8 @@ def bit_places(num_latents: int, num_categories: int) -> NDArray[np.int64]:
     """
     bits = bits_per_latent(num_categories)
     words, slots = np.divmod(np.arange(num_latents), WORD_BITS // bits)
-    return (words[:, None] * WORD_BITS + slots[:, None] * bits + np.arange(bits)).reshape(-1)
+    places: NDArray[np.int64] = words[:, None] * WORD_BITS + slots[:, None] * bits + np.arange(bits)
+    return places.reshape(-1)
 
 
 @kernel

@@ -62,8 +62,9 @@ def test_a_batch_of_many_states_equals_single_steps_and_repeats() -> None:
     for index in rng.permutation(200):  # in another order, so that untried actions are looked for in another one
         part = slice(index, index + 1)
         alone = sampler.step(states[part], actions[part], uniform[part])
-        for ours, other in zip(together, alone, strict=True):
-            assert ours[index] == other[0]
+        assert together.states[index] == alone.states[0]
+        assert together.rewards[index] == alone.rewards[0]
+        assert together.terminated[index] == alone.terminated[0]
 
 
 def hamming(a: int, b: int) -> int:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rl_discrete.encoders.fixed import FixedEncoder
-from rl_discrete.encoders.observations import Observations
+from rl_discrete.encoders.observations import Observations, check_observations
 from rl_discrete.latents.codes import Codes, Keys
 from rl_discrete.mdp.tabular import TabularMDP
 from rl_discrete.mdp.transitions import Transitions
@@ -25,7 +25,7 @@ class RoomEncoder(FixedEncoder):
         self._stack = stack
 
     def codes(self, observations: Observations) -> Codes:
-        assert observations.shape[1:] == (self._stack,)
+        check_observations(observations, (self._stack,))
         return observations[:, :1].astype(np.int64) >> np.arange(5) & 1
 
     def decode(self, keys: Keys) -> NDArray[np.uint8]:

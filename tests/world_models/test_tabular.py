@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from rl_discrete.data.history import History
 from rl_discrete.latents.codes import pack, unpack
@@ -17,8 +18,8 @@ def model(stack: int = 1) -> TabularWorldModel:
     return TabularWorldModel(ring(), RoomEncoder(stack), stack)
 
 
-def rooms_seen(bits: np.ndarray) -> list[int]:
-    return pack(bits.astype(np.int64), 2)[:, 0].tolist()
+def rooms_seen(bits: NDArray[np.int8]) -> list[int]:
+    return [int(key) for key in pack(bits.astype(np.int64), 2)[:, 0]]
 
 
 def test_real_frames_land_on_their_key_or_the_nearest() -> None:
