@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import ale_py
 import cv2
@@ -48,9 +48,10 @@ class AtariEnv(gymnasium.Env[NDArray[np.uint8], np.int64]):
     """One Atari game. An episode is the whole game, whatever lives it grants; rewards are the score, not clipped.
 
     Each step holds an action for `frame_skip` frames of 1/60 s; the observation is the pixelwise maximum of the last
-    two, shrunk by area averaging: uint8 (height, width, 1) grey or (height, width, 3) RGB. Nothing presses FIRE: in
-    Breakout the agent has to. Frames, rewards and ends are those of `gymnasium.wrappers.AtariPreprocessing` under the
-    same seed, but for an episode's last observation, which there is the one before it.
+    two, shrunk: uint8 (height, width, 1) grey or (height, width, 3) RGB. Nothing presses FIRE: in
+    Breakout the agent has to. With the default settings frames, rewards and ends are those of
+    `gymnasium.wrappers.AtariPreprocessing` under the same seed, but for an episode's last observation, which there is
+    the one before it.
 
     A seed and the actions after it reproduce an episode exactly: a seeded reset loads the ROM anew, because in some
     games a plain reset leaves memory behind that decides what follows.
@@ -61,7 +62,10 @@ class AtariEnv(gymnasium.Env[NDArray[np.uint8], np.int64]):
         repeat_action_probability: chance in [0, 1), frame by frame, that the action before goes on instead (sticky
             actions). By default 0, as in VaST; Machado et al. (2018, arXiv 1709.06009) recommend 0.25.
         max_noops: idle frames at the start of an episode, drawn from 1 to this number; 0 starts at once.
-        size: (height, width) of the observation in pixels.
+        size: (height, width) of the observation in pixels. None: (84, 84) for `area`, half the screen for `max`.
+        resize: how screens are shrunk. `area` averages, which blends a small thing with what is behind it; `max` takes
+            the maximum of each block of screen pixels, of each channel, which keeps a bright thing of one pixel as
+            bright as it was and adds no colour to a grey screen. It can eat up a dark thing on bright ground.
         colour: whether the observation is RGB.
         actions: `minimal`, those that do something in this game; `full`, all 18; or names, as in
             `("NOOP", "RIGHT", "LEFT")`, the three that differ in Pong.
@@ -81,18 +85,18 @@ class AtariEnv(gymnasium.Env[NDArray[np.uint8], np.int64]):
         frame_skip: int = 4,
         repeat_action_probability: float = 0.0,
         max_noops: int = 0,
-        size: Sequence[int] = (84, 84),
+        size: Sequence[int] | None = None,
+        resize: Literal["area", "max"] = "area",
         colour: bool = False,
         actions: str | Sequence[str] = "minimal",
         max_frames: int = 108_000,
         render_mode: str | None = None,
     ) -> None:
-        _check(frame_skip, repeat_action_probability, max_noops, size, max_frames, render_mode)
+        _check(frame_skip, repeat_action_probability, max_noops, max_frames, render_mode)
         self.game = find_game(game)
         self.render_mode = render_mode
         self._rom = _find_rom(self.game)
         self._frame_skip, self._max_noops = frame_skip, max_noops
-        self._height, self._width = size
         self._colour = colour
         ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
         self._ale = ale_py.ALEInterface()
@@ -100,8 +104,10 @@ class AtariEnv(gymnasium.Env[NDArray[np.uint8], np.int64]):
         self._ale.setInt("max_num_frames_per_episode", max_frames)
         self._load(None)
         self._actions = _find_actions(self._ale, self.game, actions)
-        screen = self._ale.getScreenDims() + ((3,) if colour else ())
-        self._screens = np.zeros((_POOLED, *screen), np.uint8)
+        screen = self._ale.getScreenDims()
+        self._height, self._width = _find_size(size, resize, screen)
+        self._blocks = (screen[0] // self._height, screen[1] // self._width) if resize == "max" else None
+        self._screens = np.zeros((_POOLED, *screen, *((3,) if colour else ())), np.uint8)
         self._running = False
         self.action_space = spaces.Discrete(len(self._actions))
         self.observation_space = spaces.Box(0, 255, (self._height, self._width, 3 if colour else 1), np.uint8)
@@ -165,7 +171,11 @@ class AtariEnv(gymnasium.Env[NDArray[np.uint8], np.int64]):
 
     def _observe(self, grabbed: int) -> NDArray[np.uint8]:
         newest = self._screens[0] if grabbed == 1 else np.maximum(*self._screens)
-        shrunk = cv2.resize(newest, (self._width, self._height), interpolation=cv2.INTER_AREA)
+        if self._blocks is None:
+            shrunk = cv2.resize(newest, (self._width, self._height), interpolation=cv2.INTER_AREA)
+        else:
+            rows = np.maximum.reduce([newest[first :: self._blocks[0]] for first in range(self._blocks[0])])
+            shrunk = np.maximum.reduce([rows[:, first :: self._blocks[1]] for first in range(self._blocks[1])])
         return np.asarray(shrunk, np.uint8).reshape(self._height, self._width, -1)  # grey has no channel axis yet
 
     def _info(self) -> dict[str, Any]:
@@ -201,11 +211,27 @@ def _find_actions(ale: ale_py.ALEInterface, game: str, wanted: str | Sequence[st
     return [legal[name] for name in names]
 
 
+def _find_size(size: Sequence[int] | None, resize: str, screen: tuple[int, int]) -> tuple[int, int]:
+    """(height, width) of observations of a screen (height, width)."""
+    if resize not in ("area", "max"):
+        raise UsageError(f"resize must be area or max, got {resize!r}")
+    if size is None:
+        return (84, 84) if resize == "area" else (screen[0] // 2, screen[1] // 2)
+    if len(size) != 2 or min(size) < 1:
+        raise UsageError(f"size must be (height, width), both >= 1, got {tuple(size)}")
+    height, width = size
+    if resize == "max" and (screen[0] % height or screen[1] % width):
+        raise UsageError(
+            f"with resize max the size must divide the screen's {screen[0]}x{screen[1]} pixels, got {height}x{width}; "
+            f"{screen[0] // 2}x{screen[1] // 2} does"
+        )
+    return height, width
+
+
 def _check(
     frame_skip: int,
     repeat_action_probability: float,
     max_noops: int,
-    size: Sequence[int],
     max_frames: int,
     render_mode: str | None,
 ) -> None:
@@ -215,7 +241,5 @@ def _check(
         raise UsageError(f"repeat_action_probability must be in [0, 1), got {repeat_action_probability}")
     if max_noops < 0:
         raise UsageError(f"max_noops must be >= 0, got {max_noops}")
-    if len(size) != 2 or min(size) < 1:
-        raise UsageError(f"size must be (height, width), both >= 1, got {tuple(size)}")
     if render_mode not in (None, "rgb_array"):
         raise UsageError(f"render_mode must be rgb_array or None, got {render_mode!r}")

@@ -2,6 +2,7 @@
 
 A place is what one colour covers in one part of the picture: a paddle in its column, the ball in its court, a score at
 the edge. Places of one colour that are apart are told apart, so that the bits of a paddle do not change with the score.
+Places that always change together, such as the strokes of a digit and the gaps in it, share their bits.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ _USUAL = 0.99  # share of the frames whose maximum is the usual one
 _ENERGY = 0.95  # share of a thing's picture, squared, that its rank should hold
 _PICTURES = 32  # pictures of each place that its rank is found in
 _OCTET = 8
+_REPEATED = 10  # times that a picture must be seen, on average, before places can be told to change together
 
 Lists = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 """Frame, pixel `y * W + x` and place (or class) of every active pixel, ordered by frame."""
@@ -31,7 +33,8 @@ class Place:
     """One place: its colour's class, and how it is coded."""
 
     colour: int
-    bits: int
+    group: int
+    """Bits it is described by; places may share them."""
     rank: int
     pixels: float
     """Mean number of pixels, where there are any."""
@@ -47,6 +50,8 @@ class Places:
     owner: NDArray[np.int64]
     """(K, H, W) the place that a pixel of each class belongs to."""
     each: tuple[Place, ...]
+    bits: tuple[int, ...]
+    """Of each group, multiples of 8."""
 
     def active(self, frames: NDArray[np.uint8]) -> Lists:
         """Frame, pixel and place of the pixels of frames (N, C, H, W) that are no background."""
@@ -62,9 +67,10 @@ class Places:
 def find_places(palette: Palette, source: FrameSource, config: CodecConfig, max_places: int) -> Places:
     """At most `max_places` places, of the colours of `palette` in collected frames.
 
-    Pixels that a colour was ever seen at, no more than `region_gap` apart, are one place. The bits of a place are
-    2 log2 of the pixels that it was ever seen at, or of its different pictures if they are fewer, to the nearest
-    multiple of 8, at least 8; over `max_bits` in all, the largest places lose 8 each in turn.
+    Pixels that a colour was ever seen at, no more than `region_gap` apart, are one place. Two places whose pictures
+    come in no more combinations than each has pictures, added up, are one group. The bits of a group are 2 log2 of
+    the pixels that it was ever seen at, or of its different pictures if they are fewer, to the nearest multiple of 8,
+    at least 8; over `max_bits` in all, the largest groups lose 8 each in turn.
     """
     parts, seen = [], 0
     for block in source.blocks():
@@ -81,15 +87,18 @@ def find_places(palette: Palette, source: FrameSource, config: CodecConfig, max_
         regions += [(index, region) for region in _regions(frame[own], pixel[own], seen, shape, config)]
     owner, classes = _owners(_join(regions, max_places), len(palette.colours), shape)
     place = owner.reshape(len(owner), -1)[colour, pixel]
-    bits = _bits(frame, pixel, place, seen, len(classes), config.max_bits)
+    pictures = _pictures(frame, pixel, place, seen, len(classes))
+    group, joint = _groups(pictures)
     each = []
-    for index, own_bits in enumerate(bits):
+    for index, colour_class in enumerate(classes):
         mine = place == index
         mean = mine.sum() / max(1, len(np.unique(frame[mine])))
         weight = float(np.clip(config.object_weight * shape[0] * shape[1] / max(mean, 1.0), 1.0, config.max_weight))
         rank = _rank(frame[mine], pixel[mine], shape, config)
-        each.append(Place(classes[index], own_bits, rank, float(max(mean, 1.0)), weight))
-    return Places(palette, owner, tuple(each))
+        each.append(Place(colour_class, group[index], rank, float(max(mean, 1.0)), weight))
+    within = np.array(group)[place]
+    ever = [len(np.unique(pixel[within == index])) for index in range(len(joint))]
+    return Places(palette, owner, tuple(each), _bits(joint, ever, config.max_bits))
 
 
 def _usual(frame: NDArray[np.int64], colour: NDArray[np.int64], frames: int, classes: int) -> NDArray[np.bool_]:
@@ -158,30 +167,48 @@ def _distance(region: NDArray[np.bool_]) -> NDArray[np.float32]:
     return np.asarray(cv2.distanceTransform((~region).astype(np.uint8), cv2.DIST_L2, 5), np.float32)
 
 
-def _bits(
-    frame: NDArray[np.int64],
-    pixel: NDArray[np.int64],
-    place: NDArray[np.int64],
-    frames: int,
-    places: int,
-    max_bits: int,
-) -> list[int]:
-    """Bits of each place, multiples of 8; pictures are told apart by sums of random numbers, one for each pixel."""
+def _pictures(
+    frame: NDArray[np.int64], pixel: NDArray[np.int64], place: NDArray[np.int64], frames: int, places: int
+) -> NDArray[np.uint64]:
+    """(places, frames) a number for what is shown, 0 for nothing: the sum of random numbers, one for each pixel."""
     marks = np.random.default_rng(0).integers(1 << 63, size=int(pixel.max()) + 1, dtype=np.uint64)
     order = np.argsort(place * frames + frame, kind="stable")
     key = (place * frames + frame)[order]
     starts = np.flatnonzero(np.diff(key, prepend=-1))
-    pictures = np.add.reduceat(marks[pixel[order]], starts)
-    owner = key[starts] // frames
-    bits = []
-    for index in range(places):
-        own = pictures[owner == index]
-        distinct = len(np.unique(own)) + (len(own) < frames)  # to be absent is a picture too
-        least = min(distinct, len(np.unique(pixel[place == index])))
-        bits.append(_OCTET * max(1, round(2.0 * np.log2(max(least, 2)) / _OCTET)))
+    pictures = np.zeros(places * frames, np.uint64)
+    pictures[key[starts]] = np.add.reduceat(marks[pixel[order]], starts)
+    return pictures.reshape(places, frames)
+
+
+def _groups(pictures: NDArray[np.uint64]) -> tuple[list[int], list[int]]:
+    """The group of each place, and how many different pictures each group has."""
+    distinct = [len(np.unique(row)) for row in pictures]
+    joint: list[NDArray[np.uint64]] = []  # pictures (frames,) of each group
+    counts: list[int] = []
+    group = []
+    for row, count in zip(pictures, distinct, strict=True):
+        for index, other in enumerate(joint):
+            both = other * np.uint64(3) + row  # a number for the two side by side
+            most = max(count, counts[index])
+            together = len(np.unique(both))
+            if together <= count + counts[index] and _REPEATED * most <= len(row):
+                joint[index], counts[index] = both, together
+                group.append(index)
+                break
+        else:
+            group.append(len(joint))
+            joint.append(row)
+            counts.append(count)
+    return group, counts
+
+
+def _bits(pictures: list[int], pixels: list[int], max_bits: int) -> tuple[int, ...]:
+    """Bits of each group, by its different pictures and the pixels it was ever seen at."""
+    least = [max(2, min(pair)) for pair in zip(pictures, pixels, strict=True)]
+    bits = [_OCTET * max(1, round(2.0 * np.log2(few) / _OCTET)) for few in least]
     while sum(bits) > max_bits:
         bits[int(np.argmax(bits))] -= _OCTET
-    return bits
+    return tuple(bits)
 
 
 def _rank(frame: NDArray[np.int64], pixel: NDArray[np.int64], shape: tuple[int, ...], config: CodecConfig) -> int:

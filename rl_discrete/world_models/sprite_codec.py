@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -21,7 +22,7 @@ from rl_discrete.world_models.frame_source import FrameSource
 from rl_discrete.world_models.palette import Palette, find_palette
 from rl_discrete.world_models.places import Lists, Place, Places, find_places
 from rl_discrete.world_models.sprite_errors import sprite_errors
-from rl_discrete.world_models.sprite_network import PlaceEntropy, SpriteDecoder, SpriteEncoder
+from rl_discrete.world_models.sprite_network import PlaceDecoder, PlaceEncoder, PlaceEntropy, linear, spread
 
 _CHUNK = 256  # frames coded or decoded at once: bounds memory
 _SEEN = 8192  # frames that palette and places are found in
@@ -29,39 +30,46 @@ _SCALE = 0.01  # of the loss, so that clipped gradients and learning rates mean 
 
 
 class SpriteNetwork(nn.Module):
-    """An encoder and a decoder for each place, and one bottleneck for all bits."""
+    """An encoder and a decoder for each place, a layer of logits for each group, one bottleneck for all bits."""
 
     def __init__(self, places: Places, config: CodecConfig, generator: torch.Generator) -> None:
         super().__init__()
         height, width = places.palette.background.shape[1:]
-        self.bottleneck: Bottleneck = bit_bottleneck(config, sum(place.bits for place in places.each))
+        self.bottleneck: Bottleneck = bit_bottleneck(config, sum(places.bits))
         logits, features = self.bottleneck.logits_per_latent, self.bottleneck.feature_dim
         self.encoders = nn.ModuleList()
         self.decoders = nn.ModuleList()
+        self.heads = nn.ModuleList([linear(config.hidden, bits * logits, generator) for bits in places.bits])
+        self._groups = [place.group for place in places.each]
+        self._features = [bits * features for bits in places.bits]
         for index, place in enumerate(places.each):
-            sizes = height, width, config.features, config.hidden, place.bits * logits, place.pixels
-            self.encoders.append(SpriteEncoder(*sizes, generator))
+            sizes = height, width, config.features, config.hidden, place.pixels
+            self.encoders.append(PlaceEncoder(*sizes, generator))
             top, bottom, left, right = places.box(index)
-            inner = place.bits * features, bottom - top, right - left, place.rank, config.hidden
-            self.decoders.append(SpriteDecoder(*inner, generator))
-        self._features = [place.bits * features for place in places.each]
+            inner = self._features[place.group], bottom - top, right - left, place.rank, config.hidden
+            self.decoders.append(PlaceDecoder(*inner, generator))
 
     def logits(self, active: Callable[[int], tuple[Tensor, Tensor]], batch: int) -> Tensor:
         """Logits (batch, num_logits), where `active` gives example and pixel of a place's pixels."""
-        return torch.cat([encoder(*active(index), batch) for index, encoder in enumerate(self.encoders)], 1)
+        hidden: list[Tensor | float] = [0.0] * len(self.heads)
+        for index, (group, encoder) in enumerate(zip(self._groups, self.encoders, strict=True)):
+            hidden[group] = hidden[group] + encoder(*active(index), batch)
+        each = [head(F.relu(own)) for head, own in zip(self.heads, hidden, strict=True)]
+        return torch.cat([spread(logits) for logits in each], 1)
 
     def pixels(self, features: Tensor) -> list[Tensor]:
         """Logits (B, rows, columns) of the pixels in each place's box, of features (B, num_features)."""
         parts = features.split(self._features, 1)
-        return [decoder(part) for decoder, part in zip(self.decoders, parts, strict=True)]
+        return [decoder(parts[group]) for decoder, group in zip(self.decoders, self._groups, strict=True)]
 
 
 class SpriteCodec:
     """A `FrameCodec` of images with a background that stands still.
 
-    Every place (one colour in one part of the picture) has bits of its own, an encoder that sums over its active
-    pixels, and a decoder of low rank; the loss is the Bernoulli likelihood of each place's pixels, those that are
-    active weighted so that a small thing counts as much as a large one. Decoding takes the weights out again.
+    Every place (one colour in one part of the picture) has an encoder that sums over its active pixels, bits of its
+    own, unless it changes together with others, and a decoder of low rank. The loss is the Bernoulli likelihood of
+    each place's pixels, those that are active weighted so that a small thing counts as much as a large one. Decoding
+    takes the weights out again.
     A pixel is given the colour of the most likely place, the background where none is more likely than not.
 
     Args:
@@ -76,7 +84,7 @@ class SpriteCodec:
         self.places, self.config = places, config
         shape = places.palette.background.shape
         self.frame_shape: tuple[int, ...] = tuple(int(size) for size in shape)
-        self.groups = tuple(place.bits for place in places.each)
+        self.groups = places.bits
         self.num_latents = sum(self.groups)
         self.network = SpriteNetwork(places, config, make_generator(seed, "codec")).eval()
         self._boxes = [places.box(index) for index in range(len(places.each))]
@@ -110,7 +118,7 @@ class SpriteCodec:
         for start in range(0, len(images), _CHUNK):
             chunk = images[start : start + _CHUNK]
             frame, pixel, place = (torch.from_numpy(part) for part in self.places.active(chunk))
-            own = [place == index for index in range(len(self.groups))]
+            own = [place == index for index in range(len(self.places.each))]
             lists = [(frame[mine], pixel[mine]) for mine in own]
             parts.append(self.network.logits(lists.__getitem__, len(chunk)))
         return torch.cat(parts)
@@ -141,7 +149,7 @@ class SpriteCodec:
 
         def loss(rows: Tensor, noise: torch.Generator) -> Tensor:
             wanted = rows.numpy()
-            lists = [pixels.of_place(wanted, index) for index in range(len(self.groups))]
+            lists = [pixels.of_place(wanted, index) for index in range(len(self.places.each))]
             active = [(torch.from_numpy(example), torch.from_numpy(pixel)) for example, pixel in lists]
             output = self.network.bottleneck(self.network.logits(active.__getitem__, len(rows)), noise)
             total = output.regularizer
@@ -171,14 +179,15 @@ class SpriteCodec:
         tensors["colours"] = torch.from_numpy(palette.colours.copy())
         tensors["owner"] = torch.from_numpy(self.places.owner.astype(np.int16))
         places = [asdict(place) for place in self.places.each]
-        return tensors, {"kind": "sprites", "config": asdict(self.config), "places": places}
+        bits = list(self.places.bits)
+        return tensors, {"kind": "sprites", "config": asdict(self.config), "places": places, "bits": bits}
 
     @classmethod
     def from_state(cls, tensors: dict[str, Tensor], meta: dict[str, Any], config: CodecConfig) -> SpriteCodec:
         """The codec whose `state` gave `tensors` and `meta`; `config` is the one in `meta`."""
         palette = Palette(tensors["background"].numpy().copy(), tensors["colours"].numpy().copy())
         each = tuple(Place(**place) for place in meta["places"])
-        codec = cls(Places(palette, tensors["owner"].numpy().astype(np.int64), each), config, 0)
+        codec = cls(Places(palette, tensors["owner"].numpy().astype(np.int64), each, tuple(meta["bits"])), config, 0)
         start = "network."
         codec.network.load_state_dict(
             {name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)}

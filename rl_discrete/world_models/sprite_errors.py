@@ -24,7 +24,7 @@ def sprite_errors(codec: SpriteCodec, source: FrameSource) -> dict[str, float]:
         `..._away`, share with something there whose centre is lost or more than 2 pixels off, down or across;
         `..._ghost`, share of the frames with nothing there that get something. Shares of no frames are left out.
     """
-    width, places = codec.frame_shape[2], len(codec.groups)
+    width, places = codec.frame_shape[2], len(codec.places.each)
     right, seen, present, lost, away, ghost = 0, 0, *np.zeros((4, places))
     for block in source.blocks():
         frames = np.asarray(block, np.uint8)

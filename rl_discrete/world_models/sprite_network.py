@@ -31,16 +31,15 @@ def waves(length: int, width: int, longer: int, generator: torch.Generator) -> T
     return torch.cos(2.0 * math.pi * (torch.arange(length)[:, None] * frequency + uniform[2]))
 
 
-class SpriteEncoder(nn.Module):
-    """Active pixels of one place -> logits of its bits, of mean 0 and deviation 1.5 in every frame.
+class PlaceEncoder(nn.Module):
+    """Active pixels of one place -> what it adds to the hidden layer of its group.
 
     Args:
         height, width: of a frame.
         features: width of the tables.
         hidden: width of the hidden layer.
-        num_logits: what the bottleneck takes.
         pixels: mean number of active pixels, where there are any.
-        generator: of the initial weights of the tables.
+        generator: of the initial weights.
     """
 
     def __init__(
@@ -49,7 +48,6 @@ class SpriteEncoder(nn.Module):
         width: int,
         features: int,
         hidden: int,
-        num_logits: int,
         pixels: float,
         generator: torch.Generator,
     ) -> None:
@@ -59,23 +57,27 @@ class SpriteEncoder(nn.Module):
         self.rows = nn.Parameter(waves(height, features, longer, generator))
         self.columns = nn.Parameter(waves(width, features, longer, generator))
         self.first = linear(features + 1, hidden, generator)
-        self.second = linear(hidden, num_logits, generator)
 
     def forward(self, example: Tensor, pixel: Tensor, batch: int) -> Tensor:
-        """Logits (batch, num_logits) of `pixel` (M,) = y * width + x, each active in `example` (M,)."""
+        """(batch, hidden) of `pixel` (M,) = y * width + x, each active in `example` (M,)."""
         waved = F.embedding(pixel // self.width, self.rows) * F.embedding(pixel % self.width, self.columns)
         count = torch.bincount(example, minlength=batch).float()[:, None]  # (batch, 1)
         mean = waved.new_zeros(batch, waved.shape[1]).index_add(0, example, waved) / count.clamp(min=1.0)
         seen = torch.cat((_SPREAD * mean, (count / self.pixels).clamp(max=_MOST)), 1)
-        logits = self.second(F.relu(self.first(seen)))
-        return _SPREAD * F.layer_norm(logits, logits.shape[1:])
+        hidden: Tensor = self.first(seen)
+        return hidden
 
 
-class SpriteDecoder(nn.Module):
+def spread(logits: Tensor) -> Tensor:
+    """Logits (B, n) brought to mean 0 and deviation 1.5 in every row: bits neither fade nor freeze."""
+    return _SPREAD * F.layer_norm(logits, logits.shape[1:])
+
+
+class PlaceDecoder(nn.Module):
     """Features of a place's bits -> logits of its pixels.
 
     Args:
-        num_features: what the bottleneck gives for the bits of this place.
+        num_features: what the bottleneck gives for the bits of its group.
         height, width: of what it decodes.
         rank: of the logits, as a matrix rows by columns.
         hidden: width of the hidden layers.

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -19,10 +18,9 @@ from rl_discrete.world_models.bits import bit_bottleneck, confidence
 from rl_discrete.world_models.config import CodecConfig
 from rl_discrete.world_models.frame_codec import CodecState, Frames, check_bits, check_frames
 from rl_discrete.world_models.frame_source import FrameSource
-from rl_discrete.world_models.sprite_network import linear
+from rl_discrete.world_models.sprite_network import linear, spread
 
 _LIMIT = 10.0  # standard deviations beyond which a number says no more
-_SPREAD = 1.5  # standard deviation of the logits
 
 
 class VectorNetwork(nn.Module):
@@ -37,8 +35,7 @@ class VectorNetwork(nn.Module):
 
     def logits(self, vectors: Tensor) -> Tensor:
         """Logits (B, num_logits), of mean 0 and deviation 1.5 in every vector."""
-        logits: Tensor = self.encoder(vectors)
-        return _SPREAD * F.layer_norm(logits, logits.shape[1:])
+        return spread(self.encoder(vectors))
 
 
 class VectorCodec:

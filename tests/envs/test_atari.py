@@ -167,3 +167,31 @@ def test_the_registered_ids_make_these_games() -> None:
 def test_a_wrong_name_says_which_was_meant() -> None:
     with pytest.raises(UsageError, match=r"unknown Atari game 'Pongg'; did you mean Pong\?"):
         AtariEnv("Pongg")
+
+
+@pytest.mark.parametrize("colour", [False, True])
+def test_shrinking_by_the_maximum_keeps_the_brightest_pixel_of_each_block(colour: bool) -> None:
+    whole, half, odd = (
+        AtariEnv("Pong", resize="max", size=size, colour=colour) for size in ((210, 160), None, (70, 32))
+    )
+    actions = actions_for(whole, 30)
+    channels = 3 if colour else 1
+    for screen, small, smaller in zip(*(play(env, 0, actions) for env in (whole, half, odd)), strict=True):
+        assert np.array_equal(small[0], screen[0].reshape(105, 2, 80, 2, channels).max((1, 3)))
+        assert np.array_equal(smaller[0], screen[0].reshape(70, 3, 32, 5, channels).max((1, 3)))
+        assert screen[1:] == small[1:] == smaller[1:]
+
+
+def test_shrinking_by_the_maximum_adds_no_grey_level() -> None:
+    envs = AtariEnv("Pong", resize="max"), AtariEnv("Pong", resize="area")
+    played = [play(env, 0, [np.int64(0)] * 60)[-1][0] for env in envs]
+    sharp, blended = (len(np.unique(observation)) for observation in played)
+    assert sharp <= 4 < blended
+
+
+def test_shrinking_that_the_screen_does_not_allow() -> None:
+    message = r"must divide the screen's 210x160 pixels, got 84x84; 105x80 does"
+    with pytest.raises(UsageError, match=message):
+        AtariEnv("Pong", resize="max", size=(84, 84))
+    with pytest.raises(UsageError, match="resize must be area or max, got 'mean'"):
+        AtariEnv("Pong", resize="mean")  # type: ignore[arg-type]
