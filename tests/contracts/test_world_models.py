@@ -68,9 +68,9 @@ def room_frames(generator: np.random.Generator, count: int) -> Frames:
     return tables.frames_of(generator.integers(tables.ROOMS, size=count))
 
 
-def codes(members: int) -> CodeWorldModel:
+def codes(members: int, temperature: float = 0.0) -> CodeWorldModel:
     """With weights as they are drawn: everything is possible."""
-    config = DynamicsConfig(**lines.SMALL)
+    config = DynamicsConfig(**lines.SMALL, temperature=temperature)
     dynamics = [CodeDynamics(lines.CELLS, len(lines.MOVES), "signs", config, seed) for seed in range(members)]
     return CodeWorldModel(lines.BitsCodec(), dynamics)
 
@@ -78,7 +78,7 @@ def codes(members: int) -> CodeWorldModel:
 WORLDS: dict[str, Callable[[], World]] = {
     "coin": lambda: World(CoinModel(end=0.2, doubt=0.1), coin_frames),
     "code": lambda: World(codes(1), line_frames),
-    "code, three members": lambda: World(codes(3), line_frames),
+    "code, three members that draw": lambda: World(codes(3, 1.0), line_frames),
     "pixel": lambda: World(pixels.model(), pixels.random_frames),
     "pixel, deterministic": lambda: World(pixels.model(pixels.STACKED), pixels.random_frames),
     "table": lambda: World(TabularWorldModel(tables.ring(), tables.RoomEncoder(2), stack=2), room_frames),
