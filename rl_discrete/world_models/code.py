@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -55,7 +56,7 @@ class CodeWorldModel:
         self.codec = codec
         self.num_actions, self.num_latents = first.num_actions, first.num_latents
         self.history_length, self.num_members = first.context_frames, len(members)
-        self.observation_space = gymnasium.spaces.MultiBinary(first.seen_dim)
+        self.observation_space: gymnasium.Space[Any] = gymnasium.spaces.MultiBinary(first.seen_dim)
         self._members = [FrozenDynamics(member) for member in members]
         self._first = self._members[0].dynamics
         self._disagreement = first.config.disagreement

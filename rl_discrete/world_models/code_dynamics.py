@@ -148,15 +148,19 @@ class CodeDynamics(nn.Module):
         if self.memory is not None:
             summary = codes.new_zeros(len(codes), self.config.recurrent)
             for place in range(codes.shape[1]):
-                told = self.remember(summary, codes[:, place], taken[:, place])
-                summary = torch.where(valid[:, place : place + 1], told, summary) if told is not None else None
+                told = self.memory(self._memorable(codes[:, place], taken[:, place]), summary)
+                summary = torch.where(valid[:, place : place + 1], told, summary)
         return seen, summary
 
     def remember(self, summary: Tensor | None, codes: Tensor, taken: Tensor) -> Tensor | None:
         """The summary once codes float32 (B, L) were seen after actions one-hot (B, A)."""
         if self.memory is None:
             return None
-        return self.memory(torch.cat((2.0 * codes - 1.0, _GAIN * taken), 1), summary)  # type: ignore[no-any-return]
+        return self.memory(self._memorable(codes, taken), summary)  # type: ignore[no-any-return]
+
+    @staticmethod
+    def _memorable(codes: Tensor, taken: Tensor) -> Tensor:
+        return torch.cat((2.0 * codes - 1.0, _GAIN * taken), 1)
 
     def advance(self, seen: Tensor, codes: Tensor, taken: Tensor) -> Tensor:
         """What was seen once codes float32 (B, L) follow upon actions one-hot (B, A)."""

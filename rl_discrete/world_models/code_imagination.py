@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rl_discrete.world_models.code_dynamics import CodeDynamics
+from rl_discrete.world_models.code_dynamics import CodeDynamics, Injection
 from rl_discrete.world_models.outcome_heads import drawn_outcomes, likeliest_outcomes
 
 _OUTCOME_NOISE = 2  # reward, end
@@ -51,7 +51,7 @@ class FrozenDynamics:
         self._enter = (steps @ dynamics.enter.weight.T).contiguous()  # (seen_dim, hidden)
         added = dynamics.enter(origin) + dynamics.action_inputs(torch.arange(dynamics.num_actions))  # (A, hidden)
         plain = (torch.ones_like(added), torch.zeros_like(added))
-        tables = [injection.tables() for injection in dynamics.injections] or [plain, plain]
+        tables = [each.tables() for each in dynamics.injections if isinstance(each, Injection)] or [plain, plain]
         scales, shifts = tables[0]
         self._first = (scales, added * scales + shifts)
         self._second = tables[1]

@@ -57,7 +57,8 @@ class RolloutStarts:
 
 def _excess(counts: NDArray[Any], share: float) -> NDArray[np.float64]:
     """How many times more often each class is to be drawn, so that none there is falls far below `share`."""
-    return np.maximum(1.0, share * counts.sum() / np.maximum(counts, 1)) ** (counts > 0)
+    excess: NDArray[np.float64] = np.maximum(1.0, share * counts.sum() / np.maximum(counts, 1))
+    return np.where(counts > 0, excess, 1.0)
 
 
 @dataclass(frozen=True)

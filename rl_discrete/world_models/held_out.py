@@ -17,7 +17,8 @@ from rl_discrete.runs.seeding import derive_seed
 class HeldOut:
     """One block of consecutive rows out of every so many is held out, at another place each time; first the second.
 
-    The places are the same in every run, so whoever knows the three numbers knows what was held out. Rows interleave B envs, so a block of `steps * num_envs` rows holds about `steps` consecutive steps of every env.
+    The places are the same in every run, so whoever knows the three numbers knows what was held out. Rows interleave
+    B envs, so a block of `steps * num_envs` rows holds about `steps` consecutive steps of every env.
 
     Raises:
         UsageError: a setting outside its range.
@@ -44,7 +45,8 @@ class HeldOut:
         period = math.floor(1.0 / self.share + 0.5)
         groups, places = np.divmod(np.maximum(rows, 0) // (self.steps * self.num_envs), period)
         chosen = np.array([self._place(group, period) for group in range(int(groups.max(initial=0)) + 1)])
-        return (places == chosen[groups]) & (rows >= 0)
+        held: NDArray[np.bool_] = (places == chosen[groups]) & (rows >= 0)
+        return held
 
     def _place(self, group: int, period: int) -> int:
         return 1 if group == 0 else derive_seed(0, "held out", group) % period

@@ -44,6 +44,7 @@ class OutcomeHeads(nn.Module):
         self.from_code = nn.Linear(num_latents, hidden, bias=False)
         self.outputs = nn.Linear(hidden, len(values) + 1)
         nn.init.zeros_(self.outputs.weight)
+        nn.init.zeros_(self.outputs.bias)
 
     def forward(self, context: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (B, V) of the reward's values and (B,) of an end, given context (B, C) and next codes float (B, L)."""

@@ -20,7 +20,7 @@ from rl_discrete.world_models.held_out import HeldOut
 CELLS = 6
 MOVES = np.array([0, -1, 1])
 """Of each action."""
-SMALL = {"hidden": 48, "outcome_hidden": 16, "history": 2}
+SMALL: dict[str, Any] = {"hidden": 48, "outcome_hidden": 16, "history": 2}
 
 
 class BitsCodec:
@@ -29,7 +29,9 @@ class BitsCodec:
     num_categories = 2
 
     def __init__(self, num_latents: int = CELLS) -> None:
-        self.num_latents, self.frame_shape, self.groups = num_latents, (num_latents,), (num_latents,)
+        self.num_latents = num_latents
+        self.frame_shape: tuple[int, ...] = (num_latents,)
+        self.groups: tuple[int, ...] = (num_latents,)
 
     def encode(self, frames: NDArray[Any]) -> NDArray[np.uint8]:
         return (frames > 0.5).astype(np.uint8)
