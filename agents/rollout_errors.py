@@ -192,10 +192,10 @@ def _compare(
     start, there = (as_pictures(play.frames[each]) for each in rows)
     real = model.reset(play.history(rows[1], model.history_length))
     columns: Columns = {}
-    bits = _bits_of(model, real)
-    if bits is not None:
-        columns["bit_error"] = np.not_equal(_bits_of(model, state), bits).mean(axis=1)
-        columns["bit_error_copy"] = np.not_equal(_bits_of(model, first), bits).mean(axis=1)
+    bits, dreamt, repeated = (_bits_of(model, each) for each in (real, state, first))
+    if bits is not None and dreamt is not None and repeated is not None:
+        columns["bit_error"] = np.not_equal(dreamt, bits).mean(axis=1)
+        columns["bit_error_copy"] = np.not_equal(repeated, bits).mean(axis=1)
         if hasattr(model, "codes") and (log_prob := getattr(model, "log_prob", None)) is not None:
             columns["nats"] = -np.asarray(log_prob(before, actions, bits), np.float64)
     imagined = model.render(state)

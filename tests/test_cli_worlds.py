@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from rl_discrete import cli
 from rl_discrete.agents import trained_agent, trained_world
@@ -21,7 +22,7 @@ from tests.agents.test_baselines import SMALL
 class CorridorStarts:
     """Starts in any cell but the goal."""
 
-    def draw(self, uniform: np.ndarray) -> History:  # type: ignore[type-arg]
+    def draw(self, uniform: NDArray[np.float64]) -> History:
         frames = np.zeros((len(uniform), 1, SIZE, SIZE), np.uint8)
         frames[np.arange(len(uniform)), 0, :, (uniform[:, 0] * 5).astype(np.int64)] = 255
         return History.of_first(frames, CorridorModel.history_length)
