@@ -38,13 +38,15 @@ class WorldModel(Protocol[S]):
     arguments is equal; `select` takes rows of `fresh` where the mask is set and leaves all others bit for bit.
     """
 
-    observation_space: gymnasium.Space[Any]
-    """Of one episode, for agents."""
     num_actions: int
     noise_dim: int
     """Uniform numbers that one step of one episode takes."""
     history_length: int
     """Frames that `reset` looks at; more are ignored, fewer are an error."""
+
+    @property
+    def observation_space(self) -> gymnasium.Space[Any]:
+        """Of one episode, for agents."""
 
     def reset(self, history: History) -> S:
         """The state after real frames: B states of B histories.
