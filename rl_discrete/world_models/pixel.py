@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rl_discrete.data.history import History
-from rl_discrete.latents.prior import invert_cdf
 from rl_discrete.runs.errors import UsageError
 from rl_discrete.world_models.base import ModelStep
+from rl_discrete.world_models.outcome_heads import drawn_outcomes, likeliest_outcomes
 from rl_discrete.world_models.pixel_coding import Bytes, PixelCoding
 from rl_discrete.world_models.pixel_predictor import PixelPredictor
 
@@ -45,16 +45,15 @@ class PixelWorldModel:
         observation_space: the last `context` frames, newest first in the channels, as real envs stack them.
 
     Args:
-        predictor: the network, in evaluation mode whenever the model is used; shared, so that a fit improves the model.
+        predictor: the network, in evaluation mode.
         coding: of the frames.
-        rewards: float32 (num_rewards,), the reward of each class.
     """
 
-    def __init__(self, predictor: PixelPredictor, coding: PixelCoding, rewards: NDArray[np.float32]) -> None:
-        self.predictor, self.coding, self.rewards = predictor, coding, rewards
+    def __init__(self, predictor: PixelPredictor, coding: PixelCoding) -> None:
+        self.predictor, self.coding = predictor, coding
         self.num_actions = predictor.actions.num_embeddings
         self.history_length = predictor.context
-        self._draws_outcomes = predictor.config.sample_outcomes
+        self._draws_outcomes = predictor.config.outcomes == "sampled"
         self.noise_dim = predictor.code_noise + 2 * self._draws_outcomes
         shape = (predictor.context * coding.channels, coding.height, coding.width)
         self.observation_space: gymnasium.Space[Bytes] = gymnasium.spaces.Box(0, 255, shape, np.uint8)
@@ -99,12 +98,11 @@ class PixelWorldModel:
         encoded = predictor.encode(seen, self._tensor(np.asarray(actions, np.int64)))
         encoded = predictor.imagine(encoded, uniform[:, : predictor.code_noise])
         prediction = predictor.decode(encoded, newest)
-        own = prediction.symbols()
+        own, values = prediction.symbols(), predictor.outcomes.values
         if self._draws_outcomes:
-            classes = invert_cdf(prediction.reward, uniform[:, -2])
-            ended = uniform[:, -1] < prediction.end.sigmoid()
+            rewards, ended = drawn_outcomes(prediction.reward, prediction.end, values, uniform[:, -2:])
         else:
-            classes, ended = prediction.reward.argmax(-1), prediction.end > 0.0
+            rewards, ended = likeliest_outcomes(prediction.reward, prediction.end, values)
         frames = np.concatenate((state.frames[:, 1:], self.coding.frames(own.cpu().numpy())[:, None]), axis=1)
         symbols = torch.cat((state.symbols[:, 1:], own[:, None]), dim=1)
         valid = torch.cat((state.valid[:, 1:], torch.ones_like(state.valid[:, :1])), dim=1)
@@ -112,7 +110,7 @@ class PixelWorldModel:
         return ModelStep(
             state=PixelState(frames, symbols, valid, memory),
             observation=_stacked(frames),
-            reward=self.rewards[classes.cpu().numpy()],
+            reward=rewards.cpu().numpy(),
             terminated=terminated,
             doubtful=np.zeros_like(terminated),
         )
@@ -139,4 +137,4 @@ class PixelWorldModel:
 
 def _stacked(frames: Bytes) -> Bytes:
     """Observations (B, context * C, H, W), newest frame first, of frames (B, context, C, H, W), oldest first."""
-    return frames[:, ::-1].reshape(len(frames), -1, *frames.shape[3:])
+    return frames[:, ::-1].copy().reshape(len(frames), -1, *frames.shape[3:])

@@ -154,9 +154,7 @@ PAPER = PixelModelConfig(
         posterior_kernel=8,
         posterior_stride=4,
         posterior_heads=4,
-        prior=ConditionalLSTMConfig(
-            chunk=8, hidden=128, embedding=64, dropout=0.1, base="none", context_inputs=False
-        ),
+        prior=ConditionalLSTMConfig(chunk=8, hidden=128, embedding=64, dropout=0.1, base="none", context_inputs=False),
     ),
     training=PixelTrainingConfig(
         updates=15_000,

@@ -8,6 +8,7 @@ Tensor2Tensor has tanh, or are Gumbel-softmax pairs; the prior has weights for e
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -62,8 +63,7 @@ class Posterior(nn.Module):
         self._kernel, self._stride = kernel, stride
         self.stem = nn.Conv2d(2 * frame_channels, hidden, 1)
         self.action = Injection(hidden, hidden)
-        pairs = list(zip(widths, widths[1:], strict=False))
-        self.convolutions = nn.ModuleList(nn.Conv2d(before, after, kernel, stride) for before, after in pairs)
+        self.convolutions = nn.ModuleList(nn.Conv2d(*pair, kernel, stride) for pair in pairwise(widths))
         self.pools = nn.ModuleList(AttentionPool(width, heads) for width in widths[1:] if heads > 0)
         pooled = sum(widths[1:]) * (2 if heads > 0 else 1)
         self.logits = nn.Linear(pooled, num_logits)
@@ -136,7 +136,9 @@ class PixelLatents(nn.Module):
         features = self.bottleneck(logits, generator).features
         if corruption.prior_share > 0.0:
             drawn = self.bottleneck.embed(self.prior.sample(len(map_), context.detach(), generator=generator))
-            replaced = self._chance(corruption.prior_share, (len(map_), self.bottleneck.num_latents, 1), map_, generator)
+            replaced = self._chance(
+                corruption.prior_share, (len(map_), self.bottleneck.num_latents, 1), map_, generator
+            )
             replaced = replaced.expand(-1, -1, self.bottleneck.feature_dim).flatten(1)
             features = features + torch.where(replaced, drawn - features, 0.0).detach()
         used = self._chance(corruption.latent_use, (len(map_), 1, 1, 1), map_, generator)

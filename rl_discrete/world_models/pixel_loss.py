@@ -11,7 +11,7 @@ from torch import Tensor
 from rl_discrete.world_models.pixel_config import PixelModelConfig
 from rl_discrete.world_models.pixel_latents import Corruption
 from rl_discrete.world_models.pixel_predictor import PixelPredictor
-from rl_discrete.world_models.pixel_windows import Windows
+from rl_discrete.world_models.pixel_windows import Excess, Windows
 
 
 @dataclass(frozen=True)
@@ -43,30 +43,18 @@ class Amounts:
         )
 
 
-@dataclass(frozen=True)
-class OutcomeTargets:
-    """Classes of the rewards in windows, and how much more often each was drawn than it occurs."""
-
-    rewards: Tensor
-    """(N, T) int64"""
-    reward_ratio: Tensor
-    """(num_rewards,) log of the frequency in windows over that in the replay."""
-    end_ratio: float
-    """The same for the end, as a difference of log-odds."""
-
-
 def window_losses(
     predictor: PixelPredictor,
     windows: Windows,
-    targets: OutcomeTargets,
+    excess: Excess,
     amounts: Amounts,
     generator: torch.Generator | None,
 ) -> dict[str, Tensor]:
     """Losses in nats, whose sum is the objective: `frame`, `reward`, `end`, and where there are any `prior`, `context`.
 
     `frame` is the mean over pixels of max(cross-entropy - `loss_cutoff`, 0), with the gradient of SimPLe's clipped
-    loss; reward and end have no cutoff, and their logits are shifted by the ratios, so that without the shift they fit
-    the replay. `prior` is per chunk. `context` is the frame loss of the context's own frames. The frame that comes
+    loss. Reward and end have no cutoff; their logits fit the replay, since `excess` tells how much more often windows
+    hold what is rare. `prior` is per chunk, `context` the frame loss of the context's own frames. The frame that comes
     with an end is left out: it is no state, and often a stale picture.
 
     Gradients flow through the remembered state over the whole window, and not through frames that are fed back.
@@ -99,10 +87,10 @@ def window_losses(
             found["frame" if predicts else "context"].append(_mean(nats, counted))
             found["prior"].append(_mean(prior, counted))
             if predicts:
-                logits, wanted = prediction.reward + targets.reward_ratio, targets.rewards[:, time + 1]
-                found["reward"].append(F.cross_entropy(logits, wanted))
-                ends = windows.ended[:, time + 1].float()
-                found["end"].append(F.binary_cross_entropy_with_logits(prediction.end + targets.end_ratio, ends))
+                reward, ended = windows.rewards[:, time + 1], windows.ended[:, time + 1]
+                heads = predictor.outcomes
+                found["reward"].append(heads.reward_nats(prediction.reward, reward, excess.rewards).mean())
+                found["end"].append(heads.end_nats(prediction.end, ended, excess.ends).mean())
         if predictor.recurrent and time < length - 2:
             state = torch.where(there[:, None, None, None], predictor.remember(state, frame), state)
     if predictor.latents is None:

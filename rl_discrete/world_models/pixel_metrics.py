@@ -9,16 +9,17 @@ from numpy.typing import NDArray
 from rl_discrete.data.history import History
 from rl_discrete.world_models.pixel import PixelWorldModel
 from rl_discrete.world_models.pixel_latents import Corruption
-from rl_discrete.world_models.pixel_loss import Amounts, OutcomeTargets, window_losses
-from rl_discrete.world_models.pixel_windows import Windows
+from rl_discrete.world_models.pixel_loss import Amounts, window_losses
+from rl_discrete.world_models.pixel_windows import Excess, Windows
 
 _AS_IT_IS = Amounts(Corruption(prior_share=0.0, latent_use=1.0), fed_back=0.0, progress=1.0)
 
 
-def held_out_losses(model: PixelWorldModel, windows: Windows, targets: OutcomeTargets) -> dict[str, float]:
+def held_out_losses(model: PixelWorldModel, windows: Windows) -> dict[str, float]:
     """The losses of windows, nats, with inferred bits and real frames all along; `prior_per_frame` of all bits."""
     with torch.no_grad():
-        losses = window_losses(model.predictor, windows, targets, _AS_IT_IS, None)
+        excess = Excess.none(windows.rewards.device)
+        losses = window_losses(model.predictor, windows, excess, _AS_IT_IS, None)
     found = {f"{name}_nats": value.item() for name, value in losses.items()}
     if "prior_nats" in found:
         found["prior_nats_per_frame"] = found.pop("prior_nats") * model.predictor.code_noise

@@ -31,9 +31,11 @@ class PixelOptimiser:
         self._optimiser: torch.optim.Optimizer
         if config.optimiser == "adamw":
             fused = not self._parameters[0].is_meta
-            self._optimiser = torch.optim.AdamW(self._parameters, lr=config.learning_rate, weight_decay=0.0, fused=fused)
+            self._optimiser = torch.optim.AdamW(
+                self._parameters, lr=config.learning_rate, weight_decay=0.0, fused=fused
+            )
         else:
-            self._optimiser = torch.optim.Adafactor(self._parameters, lr=config.learning_rate, weight_decay=0.0)
+            self._optimiser = torch.optim.Adafactor(self._parameters, config.learning_rate, weight_decay=0.0)
 
     def rate(self, update: int) -> float:
         """Learning rate of the gradient step number `update`, from 0."""

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from rl_discrete.runs.errors import UsageError
+from rl_discrete.world_models.outcome_heads import OutcomeHeads, RewardKind
 from rl_discrete.world_models.pixel_backbone import Encoded, PixelBackbone
 from rl_discrete.world_models.pixel_coding import PixelCoding
 from rl_discrete.world_models.pixel_config import PixelModelConfig, PixelNetworkConfig
@@ -27,7 +28,7 @@ class Prediction:
     pixels: Tensor
     """(B, H, W, P, V) logits of each symbol."""
     reward: Tensor
-    """(B, num_rewards) logits."""
+    """(B, V) logits of the values of rewards."""
     end: Tensor
     """(B,) log-odds of the end."""
 
@@ -42,14 +43,16 @@ class PixelPredictor(nn.Module):
     Args:
         coding: of the frames.
         num_actions: A.
-        num_rewards: classes of rewards.
+        reward_kind: what rewards look like.
         config: sizes.
 
     Raises:
         UsageError: a size outside its range.
     """
 
-    def __init__(self, coding: PixelCoding, num_actions: int, num_rewards: int, config: PixelModelConfig) -> None:
+    def __init__(
+        self, coding: PixelCoding, num_actions: int, reward_kind: RewardKind, config: PixelModelConfig
+    ) -> None:
         super().__init__()
         network = config.network
         _check(network)
@@ -66,11 +69,8 @@ class PixelPredictor(nn.Module):
         self.memory = nn.Conv2d(inside, 2 * self.recurrent, 3, padding=1) if self.recurrent else None
         symbols = self.planes * self.values
         self.pixels = nn.Conv2d(network.hidden, symbols * network.patch**2, 1)
-        both = self.backbone.map_shape[0] + network.hidden
-        self.outcome = nn.Linear(both, network.outcome_hidden)
-        self.reward = nn.Linear(network.outcome_hidden, num_rewards, bias=False)
-        self.end = nn.Linear(network.outcome_hidden, 1)
         scale_weights(self)
+        self.outcomes = OutcomeHeads(self.backbone.map_shape[0], network.hidden, reward_kind, network.outcome_hidden)
         self.latents: PixelLatents | None = None
         if config.latents.num_latents > 0:
             shape, hidden = self.backbone.map_shape, network.hidden
@@ -149,9 +149,8 @@ class PixelPredictor(nn.Module):
         if self.copying is not None:
             same = nn.functional.embedding(last.movedim(1, -1).int(), self._one_hot)
             pixels = pixels + self.copying * same
-        pooled = torch.cat((encoded.map.mean((2, 3)), features.mean((2, 3))), dim=1)
-        outcome = self.outcome(pooled).relu()
-        return Prediction(pixels, self.reward(outcome), self.end(outcome)[:, 0])
+        came = 0.5 * features.mean((2, 3)) + 0.5  # the heads take bits, and see them as -1 and 1
+        return Prediction(pixels, *self.outcomes(encoded.map.mean((2, 3)), came))
 
     def anneal(self, progress: float) -> None:
         """Sets the bottleneck's schedules to `progress` of the warm-up, in [0, 1]."""

@@ -34,6 +34,24 @@ class Windows:
         return Windows(*(part.to(device) for part in vars(self).values()))
 
 
+@dataclass(frozen=True)
+class Excess:
+    """How many times more often windows hold what is rare than the replay does."""
+
+    rewards: Tensor
+    """(3,) rewards below, at and above 0."""
+    ends: float
+
+    @classmethod
+    def none(cls, device: torch.device | str = "cpu") -> Excess:
+        """Windows drawn alike."""
+        return cls(torch.ones(3, device=device), 1.0)
+
+    def to(self, device: torch.device) -> Excess:
+        """The same on a device."""
+        return Excess(self.rewards.to(device), self.ends)
+
+
 class WindowSampler:
     """Draws windows uniformly over the frames they end with, and a share of them among those that tell of rewards.
 
@@ -42,7 +60,7 @@ class WindowSampler:
 
     Args:
         replay: where frames come from.
-        rows: ids (N,) of rows that windows may end with.
+        rows: ids (N,) of rows that may be predicted; the context may be any.
         coding: of the frames.
         context: frames that are looked at.
         predicted: frames after them.
@@ -64,7 +82,7 @@ class WindowSampler:
         if not 0.0 <= telling_share < 1.0:
             raise UsageError(f"reward_share must be in [0, 1), got {telling_share}")
         targets = replay.windows(rows, predicted + 1)
-        whole = targets[:, 0] >= 0
+        whole = (targets[:, 0] >= 0) & np.isin(targets[:, 1:], rows).all(1)
         if not whole.any():
             raise UsageError(
                 f"a window takes {predicted + 1} frames of one episode, and none has as many: collect more, or set "
@@ -73,11 +91,9 @@ class WindowSampler:
         self.ends, targets = rows[whole], targets[whole, 1:]
         self._replay, self._coding, self._length = replay, coding, context + predicted
         columns = replay.columns(targets.ravel())
-        self.rewards = columns.rewards.reshape(targets.shape)
-        """(M, predicted) of the predicted frames of every window there is."""
-        self.ended = columns.terminated.reshape(targets.shape)
-        """(M, predicted) likewise."""
-        self._telling = np.flatnonzero(((self.rewards != 0.0) | self.ended).any(1))
+        self._signs = np.sign(columns.rewards).reshape(targets.shape)  # (M, predicted)
+        self._ended = columns.terminated.reshape(targets.shape)
+        self._telling = np.flatnonzero(((self._signs != 0.0) | self._ended).any(1))
         self._share = telling_share if len(self._telling) else 0.0
 
     @property
@@ -87,6 +103,15 @@ class WindowSampler:
         if self._share > 0.0:
             weights[self._telling] += self._share * len(self.ends) / len(self._telling)
         return weights
+
+    def excess(self) -> Excess:
+        """Of the draws; 1 for what is nowhere in the replay."""
+        rewards = [self._excess(self._signs == sign) for sign in (-1.0, 0.0, 1.0)]
+        return Excess(torch.tensor(rewards), self._excess(self._ended))
+
+    def _excess(self, found: NDArray[np.bool_]) -> float:
+        shares = found.mean(1)
+        return float((shares * self.weights).mean() / shares.mean()) if shares.any() else 1.0
 
     def draw(self, number: int, generator: np.random.Generator) -> Windows:
         """`number` windows, with replacement."""
