@@ -77,7 +77,9 @@ class Chunks(nn.Module):
 
     def _joint(self, padded: Tensor, combine: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         """Outer combination over the latents of each chunk, (count, B, num_symbols), of values (B, count * size, K)."""
-        latents = padded.unflatten(1, (self.count, self.size)).transpose(0, 1).unbind(2)  # size times (count, B, K)
+        latents = (
+            padded.reshape(len(padded), self.count, self.size, self.num_categories).transpose(0, 1).unbind(2)
+        )  # size times (count, B, K)
         joint = latents[0]
         for latent in latents[1:]:
             joint = combine(latent.unsqueeze(-1), joint.unsqueeze(-2)).flatten(-2)

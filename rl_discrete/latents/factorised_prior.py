@@ -56,7 +56,7 @@ class FactorisedPrior(Prior):
             odds = F.linear(
                 check_matrix("context", context, None, self.context_dim), self.from_context.weight, self.bias
             )
-        return odds.unflatten(1, (self.num_latents, self.num_categories - 1))
+        return odds.view(len(odds), self.num_latents, self.num_categories - 1)
 
     def logits(self, context: Tensor | None = None) -> Tensor:
         """Logits (B, L, K), not normalised, that of category 0 being 0; rows and errors as for `log_odds`."""
