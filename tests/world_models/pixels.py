@@ -68,7 +68,8 @@ def model(config: PixelModelConfig = TINY, shape: tuple[int, ...] = SHAPE) -> Pi
 
 
 def random_frames(generator: np.random.Generator, count: int) -> NDArray[np.uint8]:
-    return GREYS[generator.integers(len(GREYS), size=(count, *SHAPE)), 0]
+    frames: NDArray[np.uint8] = GREYS[generator.integers(len(GREYS), size=(count, *SHAPE)), 0]
+    return frames
 
 
 def random_windows(config: PixelModelConfig = TINY, number: int = 4, seed: int = 0) -> Windows:

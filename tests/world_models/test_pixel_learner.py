@@ -152,7 +152,7 @@ def test_a_loss_that_is_no_number_stops_the_fit(tmp_path: Path) -> None:
     replay = played(tmp_path, 60)
     learner = PixelLearner.begin(replay, 3, settings(TINY), seed=0)
     with torch.no_grad():
-        learner._predictor.pixels.bias[0] = torch.nan
+        learner._predictor.pixels.weight[0] = torch.nan
     before = learner._predictor.backbone.stem.weight.detach().clone()
     with pytest.raises(RunError, match="the loss of the world model became nan at update 0"):
         learner.fit(replay, 5, silent)

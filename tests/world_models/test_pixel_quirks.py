@@ -353,7 +353,7 @@ def test_own_frames_are_fed_back() -> None:
     config = changed(STACKED, training={"predicted": 3})
     predictor = build(config)
     with torch.no_grad():
-        predictor.pixels.bias.view(4, 4)[:, 3] = 1e4  # (places of a patch, colours)
+        predictor.pixels.bias.view(4, 4)[:, 3] = 1e4  # type: ignore[union-attr]  # (places of a patch, colours)
     windows = random_windows(config)
     other = windows.symbols.clone()
     other[:, 2] = (other[:, 2] + 1) % 4  # the first predicted frame, in truth
