@@ -43,7 +43,7 @@ def coded(tmp_path_factory: pytest.TempPathFactory) -> CodedReplay:
     return code_replay(line_replay(tmp_path_factory.mktemp("line")))
 
 
-@pytest.fixture(scope="module", params=CONFIGS.values(), ids=CONFIGS.keys())
+@pytest.fixture(scope="module", params=list(CONFIGS.values()), ids=list(CONFIGS))
 def learned(request: pytest.FixtureRequest, coded: CodedReplay) -> CodeDynamics:
     return fitted(coded, request.param, updates=200)
 

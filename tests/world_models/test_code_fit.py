@@ -45,11 +45,8 @@ def test_probabilities_are_those_of_the_world_although_rare_outcomes_are_favoure
     """Control: the probabilities before the correction, as the heads met them in training, are far too high."""
     coded = rare_world()
     config = DynamicsConfig(hidden=16, outcome_hidden=8, history=1, prior="factorised")
-    fit = {"rare_share": 0.25, "batch_size": 256, "unroll": 2} | {
-        "flip_probability": 0.0,
-        "own_share": 0.0,
-        "learning_rate": 1e-2,
-    }
+    fit: dict[str, Any] = {"rare_share": 0.25, "batch_size": 256, "learning_rate": 1e-2}
+    fit |= {"flip_probability": 0.0, "own_share": 0.0}
     dynamics = fitted(coded, config, updates=250, num_actions=1, **fit)
     starts = RolloutStarts.of(coded, 1, DynamicsFitConfig(rare_share=0.25))
     assert starts.end_excess > 5.0
@@ -140,7 +137,8 @@ def test_settings_outside_their_ranges(coded: CodedReplay) -> None:
         *(("batch_size", 0), ("unroll", 0), ("learning_rate", 0.0), ("own_share", 1.5), ("rare_share", 0.5)),
         *(("flip_probability", 0.5), ("lstm_from", 1.0), ("codec_growth", 0.5), ("targets", "x")),
     ):
-        config = replace(DynamicsFitConfig(), **{name: value})
+        settings: dict[str, Any] = {name: value}
+        config = replace(DynamicsFitConfig(), **settings)
         with pytest.raises(UsageError, match=name):
             fit_dynamics(small(), coded, config, 1, 0, lambda what, share: None)
     all_held = replace(coded, held_out=np.ones(len(coded), np.bool_))
