@@ -45,7 +45,7 @@ class Palette:
             away = _squared(shown - known)
             colour[away < nearest] = index
             np.minimum(nearest, away, out=nearest)
-        kept = nearest <= _squared(shown - still.T[pixel].astype(np.int32))
+        kept = nearest < _squared(shown - still.T[pixel].astype(np.int32))
         return frame[kept], pixel[kept], colour[kept]
 
 

@@ -51,7 +51,7 @@ class SpriteNetwork(nn.Module):
 
     def logits(self, active: Callable[[int], tuple[Tensor, Tensor]], batch: int) -> Tensor:
         """Logits (batch, num_logits), where `active` gives example and pixel of a place's pixels."""
-        hidden: list[Tensor | float] = [0.0] * len(self.heads)
+        hidden = [torch.zeros(())] * len(self.heads)
         for index, (group, encoder) in enumerate(zip(self._groups, self.encoders, strict=True)):
             hidden[group] = hidden[group] + encoder(*active(index), batch)
         each = [head(F.relu(own)) for head, own in zip(self.heads, hidden, strict=True)]
@@ -121,7 +121,8 @@ class SpriteCodec:
             own = [place == index for index in range(len(self.places.each))]
             lists = [(frame[mine], pixel[mine]) for mine in own]
             parts.append(self.network.logits(lists.__getitem__, len(chunk)))
-        return torch.cat(parts)
+        logits: Tensor = torch.cat(parts)
+        return logits
 
     @torch.no_grad()
     def decode(self, codes: NDArray[np.uint8]) -> NDArray[np.uint8]:

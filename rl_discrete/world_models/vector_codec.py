@@ -83,7 +83,8 @@ class VectorCodec:
     @torch.no_grad()
     def _logits(self, frames: Frames) -> Tensor:
         check_frames(frames, self.frame_shape)
-        return self.network.logits(self._standardised(frames))
+        logits: Tensor = self.network.logits(self._standardised(frames))
+        return logits
 
     def _standardised(self, frames: Frames) -> Tensor:
         scaled = ((frames - self.mean) / self.deviation).clip(-_LIMIT, _LIMIT)

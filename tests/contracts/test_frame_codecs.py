@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from rl_discrete.runs.errors import UsageError
@@ -31,38 +33,44 @@ def vector() -> Frames:
     return np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
 
 
+Bottleneck = Literal["ish", "gs"]
+
 every_frame = pytest.mark.parametrize("make", [grey, colour, vector])
 every_bottleneck = pytest.mark.parametrize("bottleneck", ["ish", "gs"])
 
 
-def build(make: Callable[[], Frames], bottleneck: str) -> tuple[FrameCodec, Frames]:
+def build(make: Callable[[], Frames], bottleneck: Bottleneck) -> tuple[FrameCodec, Frames]:
     frames = make()
     return begin_codec(FrameSource.of_array(frames), replace(CONFIG, bottleneck=bottleneck), 0), frames
 
 
+def is_like(array: npt.NDArray[Any], dtype: npt.DTypeLike, shape: tuple[int, ...]) -> bool:
+    return array.dtype == dtype and array.shape == shape
+
+
 @every_bottleneck
 @every_frame
-def test_codes_and_frames(make: Callable[[], Frames], bottleneck: str) -> None:
+def test_codes_and_frames(make: Callable[[], Frames], bottleneck: Bottleneck) -> None:
     codec, frames = build(make, bottleneck)
     assert codec.frame_shape == frames.shape[1:]
     assert codec.num_categories == 2
     assert sum(codec.groups) == codec.num_latents
     assert len(frames.shape) == 2 or all(bits % 8 == 0 for bits in codec.groups)
     codes, sure = codec.encode(frames), codec.encode_soft(frames)
-    assert (codes.dtype, codes.shape) == (np.uint8, (len(frames), codec.num_latents))
-    assert (sure.dtype, sure.shape) == (np.float32, codes.shape)
+    assert is_like(codes, np.uint8, (len(frames), codec.num_latents))
+    assert is_like(sure, np.float32, codes.shape)
     assert ((sure >= 0.0) & (sure <= 1.0)).all()
     clear = np.abs(sure - 0.5) > 1e-6
     assert clear.mean() > 0.99
     assert np.array_equal(codes[clear], (sure > 0.5)[clear])
     assert len(np.unique(codes, axis=0)) > 1
     decoded = codec.decode(codes)
-    assert (decoded.dtype, decoded.shape) == (frames.dtype, frames.shape)
+    assert is_like(decoded, frames.dtype, frames.shape)
 
 
 @every_bottleneck
 @every_frame
-def test_equal_frames_have_equal_codes_in_any_batch(make: Callable[[], Frames], bottleneck: str) -> None:
+def test_equal_frames_have_equal_codes_in_any_batch(make: Callable[[], Frames], bottleneck: Bottleneck) -> None:
     codec, frames = build(make, bottleneck)
     whole = codec.encode_soft(frames)
     np.testing.assert_allclose(codec.encode_soft(frames[::-1])[::-1], whole, atol=1e-5)
@@ -76,7 +84,7 @@ def test_equal_frames_have_equal_codes_in_any_batch(make: Callable[[], Frames], 
 
 @every_bottleneck
 @every_frame
-def test_a_restored_codec_is_the_same(make: Callable[[], Frames], bottleneck: str) -> None:
+def test_a_restored_codec_is_the_same(make: Callable[[], Frames], bottleneck: Bottleneck) -> None:
     codec, frames = build(make, bottleneck)
     tensors, meta = codec.state()
     again = restore_codec(tensors, json.loads(json.dumps(meta)))

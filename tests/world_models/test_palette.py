@@ -39,8 +39,8 @@ def test_colour_frames_have_a_palette_of_colours() -> None:
     frames[:] = np.array([10, 20, 30], np.uint8)[None, :, None, None]
     places = rng.integers(0, 9, (60, 2))
     things = {0: (200, 20, 30), 1: (10, 20, 90)}
-    for index, (frame, place) in enumerate(zip(frames, places, strict=True)):
-        frame[:, place[0], place[1]] = things[index % 2]
+    for index, place in enumerate(places):
+        frames[index, :, place[0], place[1]] = things[index % 2]
     palette = palette_of(frames)
     assert palette.background[:, 0, 0].tolist() == [10, 20, 30]
     assert {tuple(colour) for colour in palette.colours.tolist()} == set(things.values())
@@ -70,8 +70,11 @@ def test_colours_below_the_rare_share_are_no_classes() -> None:
 
 def test_an_unknown_colour_is_the_nearest_one_background_included() -> None:
     palette = Palette(np.full((1, 1, 4), 100, np.uint8), np.array([[200], [10]], np.uint8))
-    frame, pixel, colour = palette.active(np.array([110, 190, 30, 100], np.uint8).reshape(1, 1, 1, 4))
+    row = np.array([110, 190, 30, 100], np.uint8).reshape(1, 1, 1, 4)
+    frame, pixel, colour = palette.active(row)
     assert (frame.tolist(), pixel.tolist(), colour.tolist()) == ([0, 0], [1, 2], [0, 1])
+    ground = Palette(palette.background, np.array([[200], [10], [100]], np.uint8))  # elsewhere 100 is a thing
+    assert ground.active(row)[1].tolist() == [1, 2]
 
 
 def test_frames_that_have_no_palette() -> None:
