@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,8 +18,9 @@ from torch import Tensor
 
 from rl_discrete.agents.algorithms import AgentSpec, check_arguments, describe_space, find_algorithm, find_class
 from rl_discrete.agents.model_policy import ModelPolicy
+from rl_discrete.agents.sb3_networks import is_finite, weights_of
 from rl_discrete.agents.sb3_state import OnStep, Parts, load_parts, prepare, take_losses, take_parts
-from rl_discrete.runs.errors import UsageError
+from rl_discrete.runs.errors import RunError, UsageError
 from rl_discrete.runs.seeding import derive_seed
 
 BUFFER = "buffer"
@@ -100,14 +102,37 @@ class ModelAgent:
             self._buffer.reset()
 
     def advance(self) -> dict[str, float]:
-        """One rollout and its update; the losses, none where nothing was updated."""
+        """One rollout and its update; the losses, none where nothing was updated.
+
+        Raises:
+            RunError: a loss or a weight is not finite.
+        """
+        try:
+            self._round()
+        except ValueError as error:  # as torch calls a distribution whose numbers are none
+            if is_finite(weights_of(self.model.policy)):
+                raise
+            raise self._not_finite("a weight", "nan") from error
+        losses = take_losses(self.model)
+        for name, value in losses.items():
+            if not math.isfinite(value):
+                raise self._not_finite(f"the loss {name}", str(value))
+        return losses
+
+    def _not_finite(self, what: str, value: str) -> RunError:
+        return RunError(
+            f"{what} of {self.spec.algorithm} became {value} after {self.steps} imagined steps; the last checkpoint is "
+            "kept: lower its learning_rate"
+        )
+
+    def _round(self) -> None:
         model, env = self.model, self.model.env
         assert env is not None
         if isinstance(model, OnPolicyAlgorithm):
             model.collect_rollouts(env, self._callback, model.rollout_buffer, model.n_steps)
             model._update_current_progress_remaining(model.num_timesteps, self._total_steps)
             model.train()
-            return take_losses(model)
+            return
         assert isinstance(model.train_freq, TrainFreq)
         rollout = model.collect_rollouts(
             env,
@@ -120,7 +145,6 @@ class ModelAgent:
         gradient_steps = model.gradient_steps if model.gradient_steps >= 0 else rollout.episode_timesteps
         if model.num_timesteps > model.learning_starts and gradient_steps > 0:
             model.train(batch_size=model.batch_size, gradient_steps=gradient_steps)
-        return take_losses(model)
 
     def parts(self) -> Parts:
         """Everything that decides what it does after the next `enter`."""

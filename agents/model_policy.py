@@ -99,11 +99,12 @@ class ModelPolicy:
         following: State = None
         if hasattr(self.module, "lstm_actor"):
             if state is None:
-                layers, _, width = self.module.lstm_hidden_state_shape
+                sizes: Any = self.module.lstm_hidden_state_shape  # torch types no attribute of a module
+                layers, _, width = sizes
                 state = (np.zeros((layers, count, width), np.float32),) * 2
-            begun = np.zeros(count) if starts is None else np.atleast_1d(starts)
+            begun = torch.tensor(np.zeros(count) if starts is None else np.atleast_1d(starts), dtype=torch.float32)
             hidden = (torch.as_tensor(state[0]), torch.as_tensor(state[1]))
-            distribution, hidden = self.module.get_distribution(tensor, hidden, torch.as_tensor(begun).float())  # type: ignore[operator]
+            distribution, hidden = self.module.get_distribution(tensor, hidden, begun)  # type: ignore[operator]
             following = (hidden[0].numpy(), hidden[1].numpy())
         elif isinstance(self.module, ActorCriticPolicy):
             distribution = self.module.get_distribution(tensor)

@@ -15,24 +15,22 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rl_discrete.agents.baselines import summarize_windows, torch_threads
+from rl_discrete.agents.baselines import torch_threads
 from rl_discrete.agents.global_randomness import global_randomness
 from rl_discrete.agents.simple_checks import check_begun, check_envs, resolve
 from rl_discrete.agents.simple_config import SimpleConfig, collections
-from rl_discrete.agents.simple_run import SimpleRun, blocks_of, count_signs, rates_of
+from rl_discrete.agents.simple_run import SimpleRun, blocks_of, count_signs, describe_rates, rates_of
+from rl_discrete.agents.simple_session import Session, summarize_run
 from rl_discrete.agents.simple_start import append_starts, begin_world, build_envs, open_run
 from rl_discrete.agents.window import Window
 from rl_discrete.runs.checkpoint import load_checkpoint
 from rl_discrete.runs.config import to_mapping
-from rl_discrete.runs.errors import RunError
 from rl_discrete.runs.folder import RunFolder, collect_versions
 from rl_discrete.runs.metrics import MetricLog, read_metrics
 from rl_discrete.runs.progress import Progress
@@ -42,37 +40,6 @@ from rl_discrete.runs.signals import StopSignal
 SCHEMA_VERSION = 1
 NEWEST = 0.2
 """Share of a training, its end, whose imagined rewards are compared with the real ones that follow."""
-
-
-@dataclass(frozen=True)
-class Session:
-    """What a run is surrounded by while it is under way."""
-
-    folder: Path
-    stop: StopSignal
-    progress: Progress
-
-    def boundary(self, run: SimpleRun, due: bool) -> None:
-        """A place from which the run can go on: saves it if that is due or a signal came, and then leaves for that.
-
-        Raises:
-            RunError: a weight is not finite, or the disk refused.
-            Interrupted: a signal came.
-        """
-        if due or self.stop.requested:
-            run.log.flush()
-            run.save(self.folder)
-        self.stop.raise_if_requested()
-
-    @contextmanager
-    def phase(self, run: SimpleRun, name: str, words: str, total: float) -> Iterator[int]:
-        """Shows a phase of the loop, with its number as a task of `progress`, and takes its time."""
-        task, begin = self.progress.add(words, total), time.perf_counter()
-        try:
-            yield task
-        finally:
-            run.seconds[name] = run.seconds.get(name, 0.0) + time.perf_counter() - begin
-        self.progress.finish(task)
 
 
 def train_simple(
@@ -134,13 +101,7 @@ def train_simple(
             "resumed": folder.resumed,
             "versions": collect_versions(),
             "machine": {"cores": os.cpu_count(), "threads": config.threads},
-            "steps": run.real_steps,
-            "imagined_steps": run.imagined_steps,
-            "iterations": run.iterations,
-            **summarize_windows(
-                [line for line in read_metrics(folder.path / "metrics.jsonl") if "reward_per_step" in line]
-            ),
-            "seconds": run.seconds,
+            **summarize_run(run, read_metrics(folder.path / "metrics.jsonl")),
             "seconds_total": time.monotonic() - begin,
         }
         folder.write_json("result.json", result)
@@ -269,12 +230,6 @@ def learn_block(run: SimpleRun) -> dict[str, float]:
     end = agent.steps + run.config.schedule.block_steps
     while agent.steps < end:
         found = agent.advance()
-        for name, value in found.items():
-            if not math.isfinite(value):
-                raise RunError(
-                    f"the loss {name} of {agent.spec.algorithm} became {value} after {agent.steps} imagined steps; the "
-                    "last checkpoint is kept: lower its learning_rate"
-                )
         losses.add(updates=bool(found), **found)
     if run.blocks == 0:
         run.imagined = []
@@ -296,8 +251,3 @@ def finish_training(run: SimpleRun) -> None:
     run.iterations[-1] |= {"imagined_steps": run.imagined_steps, "imagined": rates_of(run.imagined[-newest:])}
     run.log_line(run.step, {f"imagined/{name}": value for name, value in run.iterations[-1]["imagined"].items()})
     run.trainings, run.blocks = run.trainings + 1, 0
-
-
-def describe_rates(rates: dict[str, float]) -> str:
-    """A few words for the progress bar."""
-    return f"+{rates['plus_per_1000']:.2f} and -{rates['minus_per_1000']:.2f} per 1000"

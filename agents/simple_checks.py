@@ -105,6 +105,11 @@ def _arguments(config: SimpleConfig) -> tuple[str, dict[str, Any]]:
             raise UsageError(f"policy.arguments.{name} must be a mapping of keyword arguments, got {values!r}")
         given[find_algorithm(name)] = values
     arguments = merge(ARGUMENTS[algo], given.get(algo, {}))
+    if not isinstance(arguments.get("policy_kwargs", {}), dict):
+        raise UsageError(
+            f"policy.arguments.{algo}.policy_kwargs must be a mapping of keyword arguments, got "
+            f"{arguments['policy_kwargs']!r}"
+        )
     check_arguments(algo, {name: value for name, value in arguments.items() if name != "policy_kwargs"})
     steps, batch = arguments.get("n_steps"), arguments.get("batch_size")
     rollout = config.imagination.num_envs * steps if isinstance(steps, int) else 0
@@ -140,6 +145,7 @@ def _check(config: SimpleConfig) -> None:
     for flag, chosen, given, usual in (
         ("encoder", config.encoder, model.code.codec.bottleneck, plain.code.codec.bottleneck),
         ("encoder", config.encoder, model.pixel.latents.bottleneck, plain.pixel.latents.bottleneck),
+        ("encoder", config.encoder, "gs" if model.table.encoder == "gs" else "ish", plain.table.encoder),
         ("prior", config.prior, model.code.dynamics.prior, plain.code.dynamics.prior),
     ):
         if given not in (usual, chosen):

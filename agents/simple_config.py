@@ -175,4 +175,7 @@ def with_selected(config: SimpleConfig) -> SimpleConfig:
         dynamics=replace(code.dynamics, prior=config.prior),
     )
     pixel = replace(config.model.pixel, latents=replace(config.model.pixel.latents, bottleneck=config.encoder))
-    return replace(config, model=replace(config.model, code=code, pixel=pixel))
+    table = config.model.table  # has more encoders to choose from, by its own settings
+    if table.encoder in ("ish", "gs"):
+        table = replace(table, encoder=config.encoder)
+    return replace(config, model=replace(config.model, code=code, pixel=pixel, table=table))

@@ -213,3 +213,8 @@ def rates_of(counts: list[dict[str, float]]) -> dict[str, float]:
         f"{sign}_per_1000": 1000.0 * sum(count[sign] for count in counts) / steps if steps else math.nan
         for sign in ("plus", "minus")
     }
+
+
+def describe_rates(rates: dict[str, float]) -> str:
+    """A few words for the progress bar."""
+    return f"+{rates['plus_per_1000']:.2f} and -{rates['minus_per_1000']:.2f} per 1000"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,8 @@ from rl_discrete.runs.errors import UsageError
 from rl_discrete.runs.metrics import MetricLog
 from rl_discrete.runs.seeding import derive_seed
 from rl_discrete.world_models.learner import LearnerState, WorldModelLearner, begin_learner, restore_learner
+
+_LEAST_BYTES = 2**20
 
 
 def build_envs(config: SimpleConfig) -> EpisodeEnvs:
@@ -85,6 +88,14 @@ def restore_replay(folder: Path, checkpoint: Checkpoint, capacity_bytes: int | N
     )
 
 
+def replay_capacity(config: SimpleConfig, envs: EpisodeEnvs) -> int:
+    """Bytes of frames that the replay may hold: no more than the run can fill, since the rows' index is as large."""
+    space = envs.observation_space
+    frame_bytes = math.prod(space.shape or ()) * np.dtype(space.dtype).itemsize
+    most = 2 * (config.real_steps + config.num_envs)  # every episode has a first frame besides
+    return min(config.replay_bytes, max(2 * most * frame_bytes, _LEAST_BYTES))
+
+
 def append_starts(run: SimpleRun, observations: Observations, mask: Mask) -> None:
     """Puts the first observations of the episodes that begin in the envs of `mask` (B,) into the replay."""
     which = np.flatnonzero(mask)
@@ -99,7 +110,8 @@ def _begin(
     if config.world_run is not None:
         return _begin_in_world_of(config, envs, config.world_run, log, warn)
     shape, dtype = envs.observation_space.shape or (), str(envs.observation_space.dtype)
-    replay = Replay(folder / "replay", shape, config.frame_stack, config.num_envs, config.replay_bytes, dtype)
+    capacity = replay_capacity(config, envs)
+    replay = Replay(folder / "replay", shape, config.frame_stack, config.num_envs, capacity, dtype)
     run = _assemble(config, envs, replay, log)
     append_starts(run, envs.reset_all(), np.ones(config.num_envs, np.bool_))
     return run
@@ -130,7 +142,7 @@ def _resume(
 ) -> SimpleRun:
     meta, arrays = checkpoint.meta, checkpoint.arrays
     if config.world_run is None:
-        replay = restore_replay(folder, checkpoint, config.replay_bytes)
+        replay = restore_replay(folder, checkpoint, replay_capacity(config, envs))
     else:
         replay = restore_replay(config.world_run, find_checkpoint(config.world_run, ("replay",), None, warn))
     run = _assemble(config, envs, replay, log)

@@ -57,9 +57,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def from_mapping(cls: type[Config], data: Mapping[str, Any], source: str) -> Config:
     """Build the dataclass `cls` from plain values.
 
-    Missing keys take their defaults, nested mappings become nested dataclasses, lists become tuples where a
-    tuple is declared, strings become paths, and an int will do for a float. Nothing else is converted; a bool
-    is not an int.
+    Missing keys take their defaults (in a nested dataclass those of the instance that its field holds), nested
+    mappings become nested dataclasses, lists become tuples where a tuple is declared, strings become paths, and
+    an int will do for a float. Nothing else is converted; a bool is not an int.
 
     Args:
         cls: a dataclass whose fields are dataclasses, bool, int, float, str, Path, Literal, or tuples, lists,
@@ -136,11 +136,22 @@ def _build(cls: Any, data: Any, source: str, prefix: str) -> Any:
         if name not in data:
             raise UsageError(f"{source}: the key '{prefix}{name}' is missing")
     hints = get_type_hints(cls)
-    values = {key: _convert(hints[key], value, source, prefix + key) for key, value in data.items()}
+    values = {
+        key: _convert(hints[key], _over_default(fields[key], value), source, prefix + key)
+        for key, value in data.items()
+    }
     try:
         return cls(**values)
     except UsageError as error:
         raise UsageError(f"{source}: {error}") from error
+
+
+def _over_default(field: dataclasses.Field[Any], value: Any) -> Any:
+    """`value`, completed where the field's own default is a dataclass that says more than its class does."""
+    made = field.default_factory
+    default = field.default if made is dataclasses.MISSING else made()
+    whole = dataclasses.is_dataclass(default) and not isinstance(default, type) and isinstance(value, Mapping)
+    return merge(to_mapping(default), value) if whole else value
 
 
 def _convert(kind: Any, value: Any, source: str, key: str) -> Any:

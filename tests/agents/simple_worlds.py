@@ -24,9 +24,9 @@ from rl_discrete.world_models.config import WorldModelConfig
 from rl_discrete.world_models.learner import LearnerState
 from tests.world_models.toy import CoinModel, State
 
-_CLIPPED = {"n_steps": 16, "batch_size": 128, "n_epochs": 4, "learning_rate": 1e-2, "gamma": 0.5}
+_CLIPPED = {"n_steps": 16, "batch_size": 64, "n_epochs": 4, "learning_rate": 1e-2, "gamma": 0.5}
 _VALUE_BASED = {
-    "learning_starts": 128,
+    "learning_starts": 64,
     "batch_size": 64,
     "buffer_size": 2000,
     "gradient_steps": 4,
@@ -38,7 +38,7 @@ _VALUE_BASED = {
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "ppo": _CLIPPED,
     "a2c": {"n_steps": 8, "learning_rate": 2e-2, "gamma": 0.5},
-    "trpo": {"n_steps": 16, "batch_size": 128, "learning_rate": 1e-2, "gamma": 0.5},
+    "trpo": {"n_steps": 16, "batch_size": 64, "learning_rate": 1e-2, "gamma": 0.5},
     "recurrent_ppo": {**_CLIPPED, "policy_kwargs": {"lstm_hidden_size": 16}},
     "dqn": _VALUE_BASED,
     "qrdqn": {**_VALUE_BASED, "policy_kwargs": {"n_quantiles": 8}},
@@ -51,10 +51,10 @@ SMALL = SimpleConfig(
     window=40,
     checkpoint_every=40,
     schedule=ScheduleConfig(
-        iterations=2, first_steps=80, last_steps=20, fit_updates=7, imagined_steps=1024, block_steps=512
+        iterations=2, first_steps=80, last_steps=20, fit_updates=7, imagined_steps=256, block_steps=128
     ),
     collection=CollectionConfig(epsilon=0.0, entropy_floor=0.0),
-    imagination=ImaginationConfig(num_envs=16, horizon=8, checkpoint_every=512),
+    imagination=ImaginationConfig(num_envs=8, horizon=8, checkpoint_every=128),
     policy=PolicyConfig(hidden=(16,), arguments=ARGUMENTS),
 )
 

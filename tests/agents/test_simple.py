@@ -18,6 +18,8 @@ import rl_discrete
 from rl_discrete.agents import simple
 from rl_discrete.agents.collecting import Explorer, raise_entropy
 from rl_discrete.agents.evaluation import evaluate
+from rl_discrete.agents.model_policy import ModelPolicy
+from rl_discrete.agents.sb3_networks import weights_of
 from rl_discrete.agents.simple import train_simple
 from rl_discrete.agents.simple_config import ScheduleConfig, SimpleConfig, collections
 from rl_discrete.agents.trained_agent import load_agent
@@ -74,8 +76,8 @@ def happen_in(monkeypatch: pytest.MonkeyPatch, function: str, call: int, how: An
 
 @pytest.mark.parametrize("algo", ALGORITHMS)
 def test_every_algorithm_learns_inside_what_it_then_does_outside(algo: str, tmp_path: Path) -> None:
-    steps = {"a2c": 6144, "recurrent_ppo": 8192}.get(algo, 4096)
-    schedule = replace(SMALL.schedule, iterations=1, imagined_steps=steps, block_steps=2048, last_steps=0)
+    steps = 4096 if algo in ("a2c", "recurrent_ppo") else 2048
+    schedule = replace(SMALL.schedule, iterations=1, imagined_steps=steps, block_steps=1024, last_steps=0)
     run = train_simple(replace(SMALL, algo=algo, schedule=schedule), tmp_path / "run")
     assert returns(run) > 0.9 * LENGTH
     chance = evaluate(rl_discrete.load(run), CoinEnv, 8, seed=1).mean if algo == "dqn" else LENGTH
@@ -89,7 +91,7 @@ def test_what_a_false_model_pays_is_not_paid_outside(monkeypatch: pytest.MonkeyP
         kind = FalseCoin
 
     use(monkeypatch, FalseLearner)
-    schedule = replace(SMALL.schedule, iterations=2, imagined_steps=4096, block_steps=2048)
+    schedule = replace(SMALL.schedule, iterations=2, imagined_steps=2048, block_steps=1024)
     run = train_simple(replace(SMALL, schedule=schedule), tmp_path / "run")
     assert returns(run) < 0.1 * LENGTH
     first, last = json.loads((run / "result.json").read_text())["iterations"]
@@ -180,7 +182,7 @@ def test_real_steps_are_met_exactly_and_all_of_them_are_kept(tmp_path: Path, mon
     assert result["steps"] == 172
     assert [iteration["steps"] for iteration in result["iterations"]] == [80, 152]
     assert result["iterations"][1]["model"]["rows"] == 152 + 4 + 4 * (152 // 4 // LENGTH)  # with the first frames
-    assert result["imagined_steps"] == 2 * 1024
+    assert result["imagined_steps"] == 2 * 256
 
 
 @pytest.mark.parametrize("iterations", [1, 2, 3, 9])
@@ -213,7 +215,7 @@ def test_every_iteration_says_what_is_imagined_and_what_is_paid(whole: dict[str,
         assert line["imagined/plus_of_real"] == pytest.approx(ratio)
         assert iteration["real"]["minus_per_1000"] == 0.0
     blocks = [line["block/imagined_steps"] for line in lines if "block/imagined_steps" in line]
-    assert blocks == [512, 1024, 1536, 2048]
+    assert blocks == [128, 256, 384, 512]
     assert [window["step"] for window in result["windows"]] == [40, 80, 120, 140, 160]
     assert sum(window["reward_per_step"] * 40 for window in result["windows"][:3]) > 120 / SIDES / 2
 
@@ -231,13 +233,15 @@ def test_nothing_is_pickled_and_the_folder_is_that_of_every_run(whole: dict[str,
 def test_the_trained_agent_and_its_world_come_back(whole: dict[str, Path]) -> None:
     policy = rl_discrete.load(whole["ppo"])
     assert isinstance(policy, EncodedPolicy)
+    assert isinstance(policy.policy, ModelPolicy)
+    assert same(weights_of(policy.policy.module), checkpoint(whole["ppo"]))
     model, starts = rl_discrete.load_world_model(whole["ppo"])
     assert isinstance(model, CoinModel)
     history = starts.draw(np.random.default_rng(0).random((5, 2)))
     assert history.frames.shape == (5, model.history_length, SIDES)
     older = sorted((whole["ppo"] / "checkpoints").glob("step-*"))[0]
     earlier = rl_discrete.load(whole["ppo"], checkpoint=older)
-    assert not same(policy.policy.module.state_dict(), earlier.policy.module.state_dict())
+    assert not same(weights_of(policy.policy.module), weights_of(earlier.policy.module))
     agent = load_agent(whole["ppo"])
     assert (agent.name, agent.env, agent.step) == ("simple", SMALL.env, 160)
 
@@ -250,23 +254,23 @@ def test_gymnasium_makes_the_world_of_a_run(whole: dict[str, Path]) -> None:
 
 
 def test_without_real_steps_an_agent_learns_in_a_finished_world(whole: dict[str, Path], tmp_path: Path) -> None:
-    schedule = replace(SMALL.schedule, iterations=1, imagined_steps=4096, block_steps=2048)
+    schedule = replace(SMALL.schedule, iterations=1, imagined_steps=2048, block_steps=512)
     config = replace(SMALL, real_steps=0, world_run=whole["dqn"], schedule=schedule)
     before = {path: path.read_bytes() for path in whole["dqn"].rglob("*") if path.is_file()}
     run = train_simple(config, tmp_path / "run")
     assert returns(run) > 0.9 * LENGTH
     result = json.loads((run / "result.json").read_text())
-    assert (result["steps"], result["imagined_steps"], result["windows"]) == (0, 4096, [])
+    assert (result["steps"], result["imagined_steps"], result["windows"]) == (0, 2048, [])
     assert not (run / "replay").exists()
     assert {path: path.read_bytes() for path in before} == before
-    longer = replace(config, schedule=replace(schedule, imagined_steps=8192))
-    whole_run = train_simple(longer, tmp_path / "longer")
+    other = replace(config, schedule=replace(schedule, imagined_steps=1024))
+    undisturbed = train_simple(other, tmp_path / "whole")
     with pytest.MonkeyPatch.context() as patch:
-        happen_in(patch, "learn_block", 3, die)
+        happen_in(patch, "learn_block", 2, die)
         with pytest.raises(MemoryError):
-            train_simple(longer, tmp_path / "parts")
-    train_simple(longer, tmp_path / "parts", resume=True)
-    assert same(checkpoint(tmp_path / "parts"), checkpoint(whole_run))
+            train_simple(other, tmp_path / "parts")
+    train_simple(other, tmp_path / "parts", resume=True)
+    assert same(checkpoint(tmp_path / "parts"), checkpoint(undisturbed))
 
 
 def test_an_explorer_acts_at_random_as_often_and_as_long_as_it_is_told() -> None:

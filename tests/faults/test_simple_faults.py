@@ -21,7 +21,7 @@ from tests.agents.simple_worlds import SMALL, CoinLearner, use
 from tests.agents.test_simple import checkpoint, die, happen_in, same
 from tests.world_models.toy import SIDES, CoinEnv, CoinModel, State
 
-SHORT = replace(SMALL, schedule=replace(SMALL.schedule, iterations=1, imagined_steps=512, last_steps=0))
+SHORT = replace(SMALL, schedule=replace(SMALL.schedule, iterations=1, imagined_steps=128, last_steps=0))
 
 
 class FaultyCoin(CoinEnv):
@@ -67,7 +67,7 @@ def with_arguments(algo: str, **arguments: Any) -> SimpleConfig:
         (replace(SHORT, algo="SAC"), "algo sac cannot learn inside a world model: it needs continuous actions; take "),
         (replace(SHORT, algo="MaskablePPO"), "which actions are allowed; take one of ppo, a2c, dqn, qrdqn, trpo"),
         (with_arguments("ppo", n_step=3), "policy.arguments.ppo has no 'n_step'; did you mean n_steps?"),
-        (with_arguments("ppo", n_steps=8, batch_size=100), "divide the 128 steps of a rollout"),
+        (with_arguments("ppo", n_steps=8, batch_size=100), "divide the 64 steps of a rollout"),
         (with_arguments("dqn", policy_kwargs=3), "policy.arguments.dqn.policy_kwargs must be a mapping"),
         (replace(SHORT, policy=replace(SHORT.policy, arguments={"ppo": 3})), "policy.arguments.ppo must be a mapping"),
         (replace(SHORT, real_steps=-4), "real_steps must be >= 0, got -4"),
@@ -125,7 +125,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_resume_works(
     whole = train_simple(SHORT, tmp_path / "whole")
     with monkeypatch.context() as patch:
         patch.setattr(CoinLearner, "kind", Poisoned)
-        with pytest.raises(RunError, match="of ppo became nan after 256 imagined steps; the last checkpoint is kept"):
+        with pytest.raises(RunError, match="of ppo became nan after 128 imagined steps; the last checkpoint is kept: lower"):
             train_simple(SHORT, tmp_path / "run")
     run = train_simple(SHORT, tmp_path / "run", resume=True)
     assert same(checkpoint(run), checkpoint(whole))
@@ -171,7 +171,7 @@ def test_a_folder_of_another_run_is_left_alone(tmp_path: Path) -> None:
     ):
         with pytest.raises(UsageError, match=message):
             train_simple(config, run, resume=resume)
-    with pytest.raises(UsageError, match="holds a world model of .*Coin-v0, not of CartPole-v1: say --env"):
+    with pytest.raises(UsageError, match=r"holds a world model of .*Coin-v0, not of CartPole-v1: say --env"):
         train_simple(replace(SHORT, env="CartPole-v1", real_steps=0, world_run=run), tmp_path / "other")
     assert {path: path.read_bytes() for path in before} == before
 
@@ -187,7 +187,7 @@ def test_there_is_nothing_to_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         happen_in(patch, "step_envs", 30, die)
         with pytest.raises(MemoryError):
             train_simple(SHORT, tmp_path / "run", resume=True)
-    with pytest.raises(UsageError, match="has no world model yet: continue .* with --resume"):
+    with pytest.raises(UsageError, match=r"has no world model yet: continue .* with --resume"):
         rl_discrete.load(tmp_path / "run")
     config = replace(SHORT, real_steps=0, world_run=tmp_path / "run")
     with pytest.raises(UsageError, match="has no world model yet"):

@@ -237,3 +237,20 @@ def test_floats_survive_the_file(tmp_path_factory: pytest.TempPathFactory, value
     path = tmp_path_factory.getbasetemp() / "float.yaml"
     path.write_text(yaml.safe_dump({"learning_rate": value}))
     assert from_mapping(Config, read_yaml(path), "").learning_rate == value
+
+
+@dataclass(frozen=True)
+class _Inner:
+    width: int = 1
+    depth: int = 2
+
+
+@dataclass(frozen=True)
+class _Outer:
+    inner: _Inner = field(default_factory=lambda: _Inner(width=96))
+
+
+def test_a_partly_given_group_keeps_what_its_field_holds_by_default() -> None:
+    assert from_mapping(_Outer, {"inner": {"depth": 5}}, "test") == _Outer(_Inner(width=96, depth=5))
+    with pytest.raises(UsageError, match=r"did you mean 'inner\.depth'"):
+        from_mapping(_Outer, {"inner": {"dept": 5}}, "test")
