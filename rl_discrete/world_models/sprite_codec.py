@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from rl_discrete.latents.bottleneck import Bottleneck
+from rl_discrete.latents.bottleneck import Bottleneck, BottleneckOutput
 from rl_discrete.runs.seeding import make_generator
 from rl_discrete.world_models.active_pixels import ActivePixels
 from rl_discrete.world_models.bits import bit_bottleneck, confidence
@@ -152,15 +152,16 @@ class SpriteCodec:
             wanted = rows.numpy()
             lists = [pixels.of_place(wanted, index) for index in range(len(self.places.each))]
             active = [(torch.from_numpy(example), torch.from_numpy(pixel)) for example, pixel in lists]
-            output = self.network.bottleneck(self.network.logits(active.__getitem__, len(rows)), noise)
+            output: BottleneckOutput = self.network.bottleneck(
+                self.network.logits(active.__getitem__, len(rows)), noise
+            )
             total = output.regularizer
             decoded = self.network.pixels(output.features)
-            for place, box, (example, pixel), logits in zip(
-                self.places.each, self._boxes, active, decoded, strict=True
-            ):
+            for place, box, (example, pixel), shown in zip(self.places.each, self._boxes, active, decoded, strict=True):
                 row, column = pixel // width - box[0], pixel % width - box[2]
                 inside = row * (box[3] - box[2]) + column
-                total = total + PlaceEntropy.apply(logits.flatten(1), example, inside, place.weight)
+                nats: Tensor = PlaceEntropy.apply(shown.flatten(1), example, inside, place.weight)
+                total = total + nats
             return _SCALE * total
 
         return loss

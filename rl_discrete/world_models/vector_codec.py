@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from rl_discrete.latents.bottleneck import Bottleneck
+from rl_discrete.latents.bottleneck import Bottleneck, BottleneckOutput
 from rl_discrete.runs.seeding import make_generator
 from rl_discrete.world_models.bits import bit_bottleneck, confidence
 from rl_discrete.world_models.config import CodecConfig
@@ -104,8 +104,8 @@ class VectorCodec:
 
         def loss(rows: Tensor, noise: torch.Generator) -> Tensor:
             wanted = vectors[rows]
-            output = self.network.bottleneck(self.network.logits(wanted), noise)
-            away = (self.network.decoder(output.features) - wanted).square().sum(1)
+            output: BottleneckOutput = self.network.bottleneck(self.network.logits(wanted), noise)
+            away: Tensor = (self.network.decoder(output.features) - wanted).square().sum(1)
             return output.regularizer + 0.5 * precision * away
 
         return loss
