@@ -257,8 +257,17 @@ def trained_reward(env_class: type[IdentityEnv[int]], mode: AutoresetMode) -> fl
     for index, single in enumerate(vector.envs):
         single.action_space.seed(index)  # the state to be named is drawn from it, whatever seed a reset is given
     env = VectorEnvToVecEnv(vector)
-    settings = {"n_steps": 64, "batch_size": 64, "n_epochs": 5, "learning_rate": 3e-3, "ent_coef": 0.01, "gamma": 0.5}
-    model = PPO("MlpPolicy", env, seed=0, **settings)
+    model = PPO(
+        "MlpPolicy",
+        env,
+        n_steps=64,
+        batch_size=64,
+        n_epochs=5,
+        learning_rate=3e-3,
+        ent_coef=0.01,
+        gamma=0.5,
+        seed=0,
+    )
     model.learn(2048)
     observations, rewards = array(env.reset()), []
     for _ in range(100):
