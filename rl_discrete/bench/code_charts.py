@@ -39,7 +39,7 @@ def rate_distortion_chart(result: Mapping[str, Any]) -> Figure | None:
     for length, distortion, row in points:
         axes.plot(length, distortion, marker="o", ms=5.5, color=method_color(row.get("method")))
     for side in ("left", "right"):
-        _labels(axes, [point for point in points if (point[2].get("method") == "ish") == (side == "left")], side)
+        _labels(axes, [point for point in points if _side(axes, point, points) == side], side)
     axes.set_xlabel("code length under the LSTM prior, nats per image; diagonals: equal total")
     axes.set_ylabel("reconstruction BCE, nats per image")
     return figure
@@ -68,6 +68,17 @@ def _diagonals(axes: Axes, floor: float | None) -> None:
             ).set_color(LIGHT["muted"])
 
 
+def _side(axes: Axes, point: Point, points: list[Point]) -> str:
+    """On which side of its point a name stands: on the left where a close point would be covered on the right."""
+    (_, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    rate, bce, _ = point
+    covered = any(
+        rate < other_rate < rate + 0.12 * right and abs(other_bce - bce) < _SPACING * (top - bottom)
+        for other_rate, other_bce, _ in points
+    )
+    return "left" if covered else "right"
+
+
 def _labels(axes: Axes, points: list[Point], side: str) -> None:
     """Names beside their points, pushed upwards where two would overlap."""
     (_, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
@@ -87,6 +98,7 @@ def _labels(axes: Axes, points: list[Point], side: str) -> None:
             ha=align,
             va="center",
             fontsize=8,
+            color=method_color(row.get("method")),
         )
 
 
