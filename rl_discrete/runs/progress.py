@@ -118,7 +118,9 @@ class Progress:
 
 def _describe(task: _Task, now: float) -> str:
     share = task.completed / task.total if task.total > 0 else 0.0
-    words = f"{task.name} {share:.0%} ({task.completed:g} of {task.total:g})"
+    words = f"{task.name} {share:.0%}"
+    if task.total != 1.0:  # of one that is counted in shares, the share says it all
+        words += f" ({task.completed:,.10g} of {task.total:,.10g})"
     advanced = task.completed - (task.first or 0.0)
     if advanced > 0:
         left = (now - task.started) * max(task.total - task.completed, 0.0) / advanced

@@ -38,12 +38,13 @@ class Pipe(io.StringIO):
 
 def test_the_heart_beats_on_a_pipe_although_nobody_reports() -> None:
     pipe = Pipe(lines=3)
-    with Progress(pipe, interval=0.01) as progress:
-        progress.add("gs-16x2", 10)
+    progress = Progress(pipe, interval=0.01)
+    progress.add("gs-16x2", 10)
+    with progress:
         assert pipe.enough.wait(30)
     lines = pipe.getvalue().splitlines()
     assert len(lines) >= 3
-    assert all("gs-16x2 0% (0 of 10)" in line for line in lines[1:])
+    assert all("gs-16x2 0% (0 of 10)" in line for line in lines)
     assert "\x1b" not in pipe.getvalue()
     assert not progress._heart.is_alive()
 
@@ -67,6 +68,13 @@ def test_a_line_tells_how_far_and_how_long() -> None:
     progress.finish(first)
     progress.add("nothing", 0)
     assert progress._heartbeat() == "[30 s] nothing 0% (0 of 0)"
+
+
+def test_large_numbers_are_whole_and_shares_stand_once() -> None:
+    progress = Progress(io.StringIO(), clock=Clock())
+    progress.update(progress.add("training", 5_400_000), 1_250_000)
+    progress.update(progress.add("fit", 1.0), 2 / 3)
+    assert progress._heartbeat() == "[0 s] training 23% (1,250,000 of 5,400,000); fit 67%"
 
 
 def test_log_and_finish_print_lines() -> None:
