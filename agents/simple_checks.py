@@ -164,6 +164,8 @@ def _check(config: SimpleConfig) -> None:
         _require(getattr(imagination, name) >= 1, f"imagination.{name}", getattr(imagination, name), ">= 1")
     life = imagination.half_life
     _require(life is None or 0.0 < life < math.inf, "imagination.half_life", life, "> 0")
+    _require(config.diagnosis.steps >= 0, "diagnosis.steps", config.diagnosis.steps, ">= 0")
+    _require(config.diagnosis.starts >= 1, "diagnosis.starts", config.diagnosis.starts, ">= 1")
     _require(min(config.policy.hidden, default=1) >= 1, "policy.hidden", list(config.policy.hidden), ">= 1 each")
 
 

@@ -91,6 +91,16 @@ class ImaginationConfig:
 
 
 @dataclass(frozen=True)
+class DiagnosisConfig:
+    """Real episodes at the end of a run that nothing learns from: how far the world model strays from them."""
+
+    steps: int = 5000
+    """Real steps of the finished agent, >= 0, that do not count among `real_steps`; 0: no diagnosis."""
+    starts: int = 400
+    """Rollouts of the world model, >= 1, each from another frame of them."""
+
+
+@dataclass(frozen=True)
 class PolicyConfig:
     """The agent itself: any algorithm with discrete actions of Stable-Baselines3 or sb3-contrib."""
 
@@ -145,6 +155,7 @@ class SimpleConfig:
     collection: CollectionConfig = field(default_factory=CollectionConfig)
     imagination: ImaginationConfig = field(default_factory=ImaginationConfig)
     policy: PolicyConfig = field(default_factory=PolicyConfig)
+    diagnosis: DiagnosisConfig = field(default_factory=DiagnosisConfig)
     model: WorldModelConfig = field(default_factory=WorldModelConfig)
     """Settings of the world models."""
 

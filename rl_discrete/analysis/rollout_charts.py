@@ -100,10 +100,11 @@ def _events(axes: Axes, result: Mapping[str, Any]) -> None:
 
 
 def _curve(
-    axes: Axes, result: Mapping[str, Any], values: Sequence[float], name: str, color: str, style: str = "-"
+    axes: Axes, result: Mapping[str, Any], values: Sequence[float | None], name: str, color: str, style: str = "-"
 ) -> None:
     """A line over the horizons at which there is a number; without a name it has no entry in the legend."""
-    points = [(step, value) for step, value in zip(result["horizons"], values, strict=True) if math.isfinite(value)]
+    known = [math.nan if value is None else value for value in values]  # JSON has no nan
+    points = [(step, value) for step, value in zip(result["horizons"], known, strict=True) if math.isfinite(value)]
     label = name or "_nolegend_"
     axes.plot(
         *zip(*points, strict=True) if points else ([], []),

@@ -6,7 +6,9 @@ env is a game whose memory is known, the memory says where its objects truly are
 
 from __future__ import annotations
 
+import json
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -76,10 +78,24 @@ def diagnose_world(
         **errors,
         "seconds": time.monotonic() - begin,
     }
-    folder = run / FOLDER
-    with durable.disk_errors(folder):
-        folder.mkdir(exist_ok=True)
-    write_rollout_chart(result, folder / CHART)
-    durable.write_json(folder / RESULT, result)
+    _draw(result, run / FOLDER)
+    durable.write_json(run / FOLDER / RESULT, result)
     plain: dict[str, Any] = durable.plain(result)
     return plain
+
+
+def draw_rollouts(run: Path) -> Path | None:
+    """Draws what `train` measured at the end of a run, into its folder; returns the figure, None if nothing was.
+
+    Raises:
+        RunError: the disk refused.
+    """
+    rollouts = json.loads((run / "result.json").read_text())["rollouts"]
+    return None if rollouts is None else _draw(rollouts, run / FOLDER)
+
+
+def _draw(rollouts: Mapping[str, Any], folder: Path) -> Path:
+    with durable.disk_errors(folder):
+        folder.mkdir(exist_ok=True)
+    write_rollout_chart(rollouts, folder / CHART)
+    return folder / CHART

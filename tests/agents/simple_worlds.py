@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from rl_discrete.agents.simple_config import (
     CollectionConfig,
+    DiagnosisConfig,
     ImaginationConfig,
     PolicyConfig,
     ScheduleConfig,
@@ -56,6 +57,7 @@ SMALL = SimpleConfig(
     collection=CollectionConfig(epsilon=0.0, entropy_floor=0.0),
     imagination=ImaginationConfig(num_envs=8, horizon=8, checkpoint_every=128),
     policy=PolicyConfig(hidden=(16,), arguments=ARGUMENTS),
+    diagnosis=DiagnosisConfig(steps=40, starts=8),
 )
 
 

@@ -21,7 +21,7 @@ from rl_discrete.agents.evaluation import evaluate
 from rl_discrete.agents.model_policy import ModelPolicy
 from rl_discrete.agents.sb3_networks import weights_of
 from rl_discrete.agents.simple import train_simple
-from rl_discrete.agents.simple_config import ScheduleConfig, SimpleConfig, collections
+from rl_discrete.agents.simple_config import DiagnosisConfig, ScheduleConfig, SimpleConfig, collections
 from rl_discrete.agents.trained_agent import load_agent
 from rl_discrete.envs.encoded import EncodedPolicy
 from rl_discrete.envs.episodes import EpisodeEnvs, StepResult
@@ -146,9 +146,20 @@ def test_a_resumed_run_is_the_same_bit_for_bit(
     for part in ("policy", "optimizer", "world"):
         assert same(checkpoint(parts, part), checkpoint(whole[algo], part))
     results = [json.loads((run / "result.json").read_text()) for run in (whole[algo], parts)]
-    for name in ("windows", "iterations", "steps", "imagined_steps"):
+    for name in ("windows", "iterations", "steps", "imagined_steps", "rollouts"):
         assert results[0][name] == results[1][name]
     assert [result["resumed"] for result in results] == [False, True]
+
+
+def test_a_result_says_how_far_the_world_model_strays(whole: dict[str, Path], tmp_path: Path) -> None:
+    rollouts = json.loads((whole["ppo"] / "result.json").read_text())["rollouts"]
+    assert rollouts["starts"] == SMALL.diagnosis.starts
+    assert rollouts["count"][0] == SMALL.diagnosis.starts
+    assert rollouts["reward"]["plus"]["recall"][0] == rollouts["reward"]["plus"]["precision"][0] == 1.0  # no chance yet
+    assert 0.0 < rollouts["bit_error"][1] < 1.0  # the next throw is chance
+    assert "rollouts/bit_error_1" in (whole["ppo"] / "metrics.jsonl").read_text()
+    none = train_simple(replace(SMALL, diagnosis=DiagnosisConfig(steps=0)), tmp_path / "none")
+    assert json.loads((none / "result.json").read_text())["rollouts"] is None
 
 
 def test_a_fit_is_left_at_once_and_begins_again(
