@@ -37,6 +37,9 @@ class CodecConfig:
     """Largest rank of a decoded place: as many as its appearances ask for, >= `rank`."""
     object_weight: float = 0.15
     """What the pixels of a place weigh together in the loss, as a share of all pixels of a frame, > 0."""
+    moved_share: float = 0.5
+    """Share of the pictures of each place, in [0, 1], that a fit sees moved to where the place was seen too: a thing is
+    to be coded wherever it may come, not only where it was when these frames were collected."""
     max_weight: float = 500.0
     """Largest weight of one pixel, >= 1."""
     vector_bits: int = 32
@@ -47,7 +50,7 @@ class CodecConfig:
     """Standard deviation, > 0, that a vector's reconstruction is judged by, in units of each number's own."""
     updates: int = 4000
     """Gradient steps of the first fit, >= 1."""
-    refit_updates: int = 1000
+    refit_updates: int = 600
     """Gradient steps of each later fit, >= 0."""
     max_frames: int = 20_000
     """Frames that one fit looks at, >= 1, spread evenly over those there are: they are held in memory."""
@@ -77,8 +80,9 @@ class DynamicsConfig:
     """Width of its three layers, >= 1."""
     inject_actions: bool = True
     """Whether the action scales and shifts two layers, besides being an input. Without it, it is soon ignored."""
-    recurrent: int = 0
-    """Width of a recurrent summary of earlier frames; 0: none."""
+    recurrent: int = 128
+    """Width of a recurrent summary of earlier frames; 0: none. Without it what the last frames do not show, such as
+    how long ago a ball was lost, is not there to be predicted from."""
     burn_in: int = 12
     """Frames, >= 0, before the last `history` ones, that the summary is told of at the start (`recurrent` > 0)."""
     prior: Literal["lstm", "factorised"] = "lstm"
@@ -130,7 +134,7 @@ class DynamicsFitConfig:
     """Decoupled weight decay of matrices, >= 0."""
     gradient_clip: float = 5.0
     """Largest norm of the gradient; 0 leaves it as it is."""
-    codec_growth: float = 4.0
+    codec_growth: float = 1.05
     """How many times the replay must have grown since the encoder was last fitted for it to be fitted again, > 1; 0:
     never again. New codes are new to the agent too."""
     held_out_share: float = 0.1

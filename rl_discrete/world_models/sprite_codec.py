@@ -19,6 +19,7 @@ from rl_discrete.world_models.bits import bit_bottleneck, confidence
 from rl_discrete.world_models.config import CodecConfig
 from rl_discrete.world_models.frame_codec import CodecState, Frames, check_bits, check_frames
 from rl_discrete.world_models.frame_source import FrameSource
+from rl_discrete.world_models.movement import Movement
 from rl_discrete.world_models.palette import Palette, find_palette
 from rl_discrete.world_models.places import Lists, Place, Places, find_places
 from rl_discrete.world_models.sprite_errors import sprite_errors
@@ -147,10 +148,14 @@ class SpriteCodec:
     def objective(self, source: FrameSource) -> Callable[[Tensor, torch.Generator], Tensor]:
         """Loss (B,) of rows int64 (B,) of the source, in hundredths of nats; noise from the generator."""
         pixels, width = ActivePixels.of(self.places, source), self.frame_shape[2]
+        movement = Movement.of(pixels, self.frame_shape[1:])
 
         def loss(rows: Tensor, noise: torch.Generator) -> Tensor:
             wanted = rows.numpy()
-            lists = [pixels.of_place(wanted, index) for index in range(len(self.places.each))]
+            lists = [
+                movement.moved(index, *pixels.of_place(wanted, index), len(wanted), self.config.moved_share, noise)
+                for index in range(len(self.places.each))
+            ]
             active = [(torch.from_numpy(example), torch.from_numpy(pixel)) for example, pixel in lists]
             output: BottleneckOutput = self.network.bottleneck(
                 self.network.logits(active.__getitem__, len(rows)), noise
