@@ -94,6 +94,11 @@ class ObjectFinder:
         }
 
 
+def known_objects(env: str) -> tuple[str, ...]:
+    """The objects of an env whose places in the memory are known; none of most envs."""
+    return tuple(MEMORY.get(game_of(env) or "", ()))
+
+
 def learn_objects(env: str, play: RealPlay) -> ObjectFinder | None:
     """A finder of the objects of an env, learned from some of the frames of a play; None as in `ObjectFinder.fit`."""
     rows = np.unique(np.linspace(0, len(play) - 1, min(len(play), _FITTED_ON)).astype(np.int64))

@@ -39,6 +39,7 @@ class Explorer:
         epsilon: float,
         entropy_floor: float,
         hold: float,
+        exploring: NDArray[np.bool_] | None = None,
     ) -> NDArray[np.int64]:
         """Actions (B,).
 
@@ -48,12 +49,14 @@ class Explorer:
             epsilon: share of steps in the long run, in [0, 1], whose action is drawn uniformly.
             entropy_floor: least entropy of the other actions, as a share of that of chance, in [0, 1].
             hold: mean steps for which a random action is held, >= 1.
+            exploring: (B,) the envs that this chance is for; the others get none. None: all of them.
         """
+        exploring = np.ones(len(shares), np.bool_) if exploring is None else exploring
         stay, begin, which, own = self._generator.random((4, len(shares)))
         rate = epsilon / (epsilon + hold * (1.0 - epsilon)) if epsilon > 0.0 else 0.0
         staying = self._holding & ~starts & (stay < 1.0 - 1.0 / hold) & (epsilon > 0.0)
-        beginning = ~staying & (begin < rate)
-        chosen = draw(raise_entropy(shares, entropy_floor), own)
+        beginning = ~staying & (begin < rate) & exploring
+        chosen = draw(np.where(exploring[:, None], raise_entropy(shares, entropy_floor), shares), own)
         uniform = np.minimum((which * self._num_actions).astype(np.int64), self._num_actions - 1)
         actions = np.where(staying, self._held, np.where(beginning, uniform, chosen))
         self._held, self._holding = actions, staying | beginning

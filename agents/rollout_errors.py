@@ -13,10 +13,13 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from rl_discrete.agents.atari_objects import ObjectFinder, learn_objects
+from rl_discrete.agents.atari_objects import ObjectFinder, known_objects, learn_objects
+from rl_discrete.agents.collecting import Explorer
+from rl_discrete.agents.evaluation import State
 from rl_discrete.agents.real_play import RealPlay, as_pictures, record_play
 from rl_discrete.agents.rollout_figures import Columns, Events, Floats, event_figures, means, object_figures
 from rl_discrete.agents.trained_agent import TrainedAgent
+from rl_discrete.envs.chw import AnyEnv
 from rl_discrete.envs.noise import NoiseStreams
 from rl_discrete.runs.errors import UsageError
 from rl_discrete.runs.seeding import derive_seed
@@ -25,6 +28,9 @@ from rl_discrete.world_models.base import WorldModel
 HORIZONS = (1, 5, 15, 50)
 BATCH = 50
 """Rollouts side by side: their decoded pictures lie in memory together."""
+_LOOKED_AT = 2000  # real steps from which it is learned what the objects look like
+_ENVS = 4
+_HELD = 6.0  # mean steps for which chance holds an action there
 
 
 def measure_rollouts(
@@ -54,8 +60,38 @@ def measure_rollouts(
         max_steps=max_steps,
         report=report,
     )
-    finder = learn_objects(agent.env, play)
+    finder = find_objects(agent.env, agent.make_env, model.num_actions, seed)
     return rollout_errors(model, play, starts=starts, horizons=horizons, seed=seed, finder=finder)
+
+
+def find_objects(env: str, make_env: Callable[[], AnyEnv], num_actions: int, seed: int) -> ObjectFinder | None:
+    """A finder of the objects of an env, if they are known, from steps that chance takes.
+
+    An agent may keep its paddle in one place until that looks like the background; chance, held for a while, does not.
+    """
+    if not known_objects(env):
+        return None
+    chance = _HeldChance(num_actions, _ENVS, seed)
+    seen = record_play(chance, make_env, _LOOKED_AT, seed=derive_seed(seed, "objects"), num_envs=_ENVS)
+    return learn_objects(env, seen)
+
+
+class _HeldChance:
+    """Acts at random, each action for a while; has the `predict` of Stable-Baselines3."""
+
+    def __init__(self, num_actions: int, num_envs: int, seed: int) -> None:
+        self._explorer = Explorer(num_envs, num_actions, seed)
+        self._shares = np.full((num_envs, num_actions), 1.0 / num_actions)
+
+    def predict(
+        self,
+        observation: NDArray[Any],
+        state: State = None,
+        episode_start: NDArray[np.bool_] | None = None,
+        deterministic: bool = False,
+    ) -> tuple[NDArray[np.int64], State]:
+        starts = np.zeros(len(self._shares), np.bool_) if episode_start is None else episode_start
+        return self._explorer.choose(self._shares, starts, 1.0, 0.0, _HELD), state
 
 
 def rollout_errors(
@@ -87,8 +123,10 @@ def rollout_errors(
         0 to 255; `nats` of the true code; each of the first two also as `..._copy`, for a repeated last frame, and
         the pixels as `..._reconstruction`, for the true codes decoded. `reward` (`plus` and `minus` apart) and `end`:
         precision and recall, exact to the step, over the steps since the horizon before, with the numbers imagined
-        and real. `objects`: mean and median error in pixels of those seen in both pictures, the share of the real
-        ones that was lost, and of imagined ones where there is none in truth; `floor`, the median error of real frames.
+        and real. `objects`: mean and median error in pixels of those seen in both pictures, the shares of the real
+        ones that are near (within 2 pixels) and that are lost, and of imagined ones where there is none in truth; for
+        decoded true codes with `_reconstruction`, for a repeated frame with `_copy`; `floor`, the median error of
+        real frames.
 
     Raises:
         UsageError: a number outside its range, or no frame that a step follows.

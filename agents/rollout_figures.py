@@ -13,6 +13,8 @@ Columns: TypeAlias = dict[str, Floats]
 """(N,) or (N, horizons) each, nan where there is nothing to compare."""
 Events: TypeAlias = dict[str, NDArray[Any]]
 """(N, steps) each."""
+NEAR = 2.0
+"""Pixels within which an object counts as found where it is."""
 
 
 def object_figures(columns: Mapping[str, Floats], name: str) -> dict[str, list[float]]:
@@ -23,6 +25,8 @@ def object_figures(columns: Mapping[str, Floats], name: str) -> dict[str, list[f
             distance = columns[f"{name}:error{kind}"]
             figures |= {f"mean{kind}": means(distance), f"median{kind}": medians(distance)}
             figures |= {f"{part}{kind}": means(columns[f"{name}:{part}{kind}"]) for part in ("lost", "ghost")}
+            visible = ~np.isnan(columns[f"{name}:lost{kind}"])
+            figures[f"near{kind}"] = means(np.where(visible, distance <= NEAR, np.nan))  # what is lost is not near
     return figures
 
 

@@ -142,7 +142,8 @@ def choose_actions(run: SimpleRun) -> NDArray[np.int64]:
     model = run.learner.model
     history = run.replay.history(run.replay.latest(), model.history_length)
     shares, run.memory = run.agent.policy.shares(model.observe(model.reset(history)), run.memory, run.starting)
-    return run.explorer.choose(shares, run.starting, collection.epsilon, collection.entropy_floor, collection.hold)
+    chance = collection.epsilon, collection.entropy_floor, collection.hold
+    return run.explorer.choose(shares, run.starting, *chance, run.exploring)
 
 
 def step_envs(run: SimpleRun, actions: NDArray[np.int64]) -> None:
@@ -150,7 +151,7 @@ def step_envs(run: SimpleRun, actions: NDArray[np.int64]) -> None:
     result = run.envs.step(actions)
     begun = run.envs.begin(result.ended) if result.ended.any() else None
     run.curve.add(result.rewards, result.terminated, result.truncated)
-    run.earned.add(**count_signs(result.rewards))
+    run.earned.add(**count_signs(result.rewards if run.exploring.all() else result.rewards[~run.exploring]))
     rewards = np.sign(result.rewards) if run.config.clip_rewards == "on" else result.rewards
     no_starts = np.zeros(len(actions), np.bool_)
     run.replay.append(result.observations, actions, rewards, result.terminated, result.truncated, no_starts)

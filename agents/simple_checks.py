@@ -156,7 +156,7 @@ def _check(config: SimpleConfig) -> None:
         value = getattr(schedule, name)
         _require(value is None or value >= 1, f"schedule.{name}", value, ">= 1")
     _require(schedule.last_steps >= 0, "schedule.last_steps", schedule.last_steps, ">= 0")
-    for name in ("epsilon", "first_epsilon", "entropy_floor"):
+    for name in ("exploring_share", "epsilon", "first_epsilon", "entropy_floor"):
         value = getattr(collection, name)
         _require(0.0 <= value <= 1.0, f"collection.{name}", value, "in [0, 1]")
     _require(1.0 <= collection.hold < math.inf, "collection.hold", collection.hold, ">= 1")

@@ -63,8 +63,11 @@ class ScheduleConfig:
 class CollectionConfig:
     """How the real steps are chosen."""
 
+    exploring_share: float = 0.5
+    """Share of the envs, in [0, 1], that explore once there is an agent, rounded up to whole envs. In the others it
+    acts as it learned to, and what it earns there is held against what it was paid in its imagination."""
     epsilon: float = 0.1
-    """Share of random actions, in [0, 1], once there is an agent."""
+    """Share of random actions, in [0, 1], in the envs that explore."""
     first_epsilon: float = 1.0
     """Share of random actions, in [0, 1], before the first fit: there is no agent yet, so the rest is random too, but
     not held."""
@@ -72,8 +75,8 @@ class CollectionConfig:
     """Mean steps, >= 1, for which a random action is held: a game whose first reward takes many steps in the same
     direction is never seen to pay by an agent that turns at random in each."""
     entropy_floor: float = 0.1
-    """Least entropy of the agent's own actions, in [0, 1], as a share of that of chance: it is mixed with chance where
-    it is surer than that."""
+    """Least entropy of the agent's own actions in the envs that explore, in [0, 1], as a share of that of chance: it is
+    mixed with chance where it is surer than that."""
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,12 @@ class SimpleRun:
         """What checkpoints and metrics are counted by: real steps; imagined ones in a run without real ones."""
         return self.real_steps if self.config.real_steps else self.imagined_steps
 
+    @property
+    def exploring(self) -> Mask:
+        """(B,) the envs in which chance has a part in what is done: all of them, as long as there is no agent."""
+        envs = np.arange(self.config.num_envs)
+        return envs < math.ceil(self.config.collection.exploring_share * len(envs)) if self.agent else envs >= 0
+
     def log_line(self, step: int, values: dict[str, float]) -> None:
         """Writes one line of metrics."""
         self.log.scalars(step, values)

@@ -48,6 +48,18 @@ def diagnose(summary: str, argv: Sequence[str]) -> int:
     return 0
 
 
+OBJECT_LINES = {
+    "median": "median error in px",
+    "near": "within 2 px",
+    "lost": "lost",
+    "ghost": "where there is none",
+    "mean_reconstruction": "decoded: error in px",
+    "near_reconstruction": "decoded: within 2 px",
+    "lost_reconstruction": "decoded: lost",
+}
+"""What is told of an object; `decoded` of the true codes, not of imagined ones."""
+
+
 def rollout_lines(result: Mapping[str, Any]) -> str:
     """The figures of a world model as text: one line for each, one column for each number of imagined steps."""
     events = {"reward > 0": result["reward"]["plus"], "reward < 0": result["reward"]["minus"], "end": result["end"]}
@@ -66,11 +78,11 @@ def rollout_lines(result: Mapping[str, Any]) -> str:
         **{
             f"{name}, {words}": figures.get(kind)
             for name, figures in result["objects"].items()
-            for kind, words in (("median", "median error in px"), ("lost", "lost"), ("ghost", "where there is none"))
+            for kind, words in OBJECT_LINES.items()
         },
     }
     title = f"world model of {result['agent']} on {result['env']} after {result['step']:,} steps"
-    rows = [f"{name:26}" + "".join(f"{_word(value):>9}" for value in line) for name, line in lines.items() if line]
+    rows = [f"{name:28}" + "".join(f"{_word(value):>9}" for value in line) for name, line in lines.items() if line]
     return "\n".join([title, *rows])
 
 

@@ -126,6 +126,8 @@ def check_codec(config: CodecConfig) -> None:
     for name in ("object_weight", "vector_noise"):
         if not 0.0 < settings[name] < math.inf:
             raise UsageError(f"{name} must be > 0 and finite, got {settings[name]}")
+    if not 0.0 <= config.moved_share <= 1.0:
+        raise UsageError(f"moved_share must be in [0, 1], got {config.moved_share}")
     if not 0.0 <= config.rare_share < 1.0:
         raise UsageError(f"rare_share must be in [0, 1), got {config.rare_share}")
     if min(config.vector_hidden, default=1) < 1:

@@ -38,8 +38,8 @@ class CodecConfig:
     object_weight: float = 0.15
     """What the pixels of a place weigh together in the loss, as a share of all pixels of a frame, > 0."""
     moved_share: float = 0.5
-    """Share of the pictures of each place, in [0, 1], that a fit sees moved to where the place was seen too: a thing is
-    to be coded wherever it may come, not only where it was when these frames were collected."""
+    """Share of the pictures of each place, in [0, 1], that a fit sees moved, no further than `region_gap` from where
+    the place was ever seen: a thing is to be coded wherever it may come, not only where it was in these frames."""
     max_weight: float = 500.0
     """Largest weight of one pixel, >= 1."""
     vector_bits: int = 32

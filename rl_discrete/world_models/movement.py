@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -15,29 +16,32 @@ _FRAMES = 4096  # in which the movement of each place is looked at
 
 @dataclass(frozen=True)
 class Movement:
-    """How far the pictures of each place move along both axes, and where the place was ever seen."""
+    """How far the pictures of each place move along both axes, and where the place may be."""
 
     spread: NDArray[np.float64]
     """(G, 2) standard deviation of the middle of a place, rows and columns, in pixels: 0 for what stands still."""
-    ever: NDArray[np.bool_]
-    """(G, H, W)"""
+    near: NDArray[np.bool_]
+    """(G, H, W) pixels no further than `reach` from one at which the place was ever seen."""
 
     @classmethod
-    def of(cls, pixels: ActivePixels, shape: tuple[int, ...]) -> Movement:
+    def of(cls, pixels: ActivePixels, shape: tuple[int, ...], reach: int = 0) -> Movement:
         """That of all frames in `pixels`, which are (H, W)."""
         height, width = shape
         rows = np.unique(np.linspace(0, pixels.num_frames - 1, _FRAMES).astype(np.int64))
         spread = np.zeros((pixels.num_places, 2))
-        ever = np.zeros((pixels.num_places, height * width), np.bool_)
+        near = np.zeros((pixels.num_places, height, width), np.bool_)
+        window = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
         everything = np.arange(pixels.num_frames)
         for place in range(pixels.num_places):
-            ever[place, pixels.of_place(everything, place)[1]] = True
+            ever = np.zeros(height * width, np.uint8)
+            ever[pixels.of_place(everything, place)[1]] = 1
+            near[place] = cv2.dilate(ever.reshape(height, width), window) > 0
             example, pixel = pixels.of_place(rows, place)
             count = np.bincount(example, minlength=len(rows))
             for axis, places in enumerate((pixel // width, pixel % width)):
                 middle = np.bincount(example, places, len(rows))[count > 0] / count[count > 0]
                 spread[place, axis] = middle.std() if len(middle) else 0.0
-        return cls(spread, ever.reshape(-1, height, width))
+        return cls(spread, near)
 
     def moved(
         self,
@@ -55,19 +59,21 @@ class Movement:
             example: (M,) which picture in [0, batch) each pixel belongs to.
             pixel: (M,) y * W + x.
             batch: number of pictures.
-            share: of the pictures that are to be moved, in [0, 1]; those that would then be where the place was never
-                seen stay where they are.
+            share: of the pictures that are to be moved, in [0, 1]; those that would then be where the place may not be
+                stay where they are.
             noise: source of chance.
 
         Returns:
             `example` and the new `pixel`.
         """
+        if share == 0.0:
+            return example, pixel
         steps = torch.randn(batch, 2, generator=noise).double().numpy() * self.spread[place]
         chosen = torch.rand(batch, generator=noise).numpy() < share
         by = np.rint(steps * chosen[:, None]).astype(np.int64)
-        _, height, width = self.ever.shape
+        _, height, width = self.near.shape
         row, column = pixel // width + by[example, 0], pixel % width + by[example, 1]
         inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-        inside[inside] = self.ever[place][row[inside], column[inside]]
+        inside[inside] = self.near[place][row[inside], column[inside]]
         outside = np.bincount(example, ~inside, batch) > 0
         return example, np.where(outside[example], pixel, row * width + column)

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from rl_discrete.agents import rollout_errors as rollouts
 from rl_discrete.agents.real_play import RealPlay, as_pictures, record_play
-from rl_discrete.agents.rollout_errors import rollout_errors
-from rl_discrete.agents.rollout_figures import event_figures
+from rl_discrete.agents.rollout_errors import find_objects, rollout_errors
+from rl_discrete.agents.rollout_figures import event_figures, object_figures
 from rl_discrete.agents.sb3_policy import RandomPolicy
+from rl_discrete.envs.make import make_env
 from rl_discrete.runs.errors import RunError, UsageError
 from tests.agents.corridor_env import GOAL, STEP, CorridorEnv
 from tests.agents.corridor_model import SIZE, CorridorModel, State
@@ -177,3 +178,24 @@ def test_episodes_are_cut_and_faults_of_the_env_are_named() -> None:
 
     with pytest.raises(RunError, match="reward that is not finite"):
         record_play(RandomPolicy(2), Broken, 10, seed=0)
+
+
+def test_objects_are_learned_from_chance_and_not_from_an_agent_that_stands_still() -> None:
+    finder = find_objects("Pong", partial(make_env, "Pong", size=(105, 80)), num_actions=6, seed=0)
+    assert finder is not None
+    assert set(finder.floors) == {"ball", "player", "enemy"}
+    assert max(finder.floors.values()) < 1.0
+    assert find_objects("grid", partial(make_env, "grid"), num_actions=4, seed=0) is None
+
+
+def test_what_is_lost_is_not_near() -> None:
+    columns = {
+        "ball:error": np.array([[0.5], [3.0], [math.nan], [math.nan]]),
+        "ball:lost": np.array([[0.0], [0.0], [1.0], [math.nan]]),  # the last one is not there in truth
+        "ball:ghost": np.array([[math.nan], [math.nan], [math.nan], [1.0]]),
+    }
+    figures = object_figures(columns, "ball")
+    assert figures["near"] == [pytest.approx(1 / 3)]
+    assert figures["lost"] == [pytest.approx(1 / 3)]
+    assert figures["mean"] == [1.75]
+    assert figures["ghost"] == [1.0]

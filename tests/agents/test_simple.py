@@ -21,7 +21,13 @@ from rl_discrete.agents.evaluation import evaluate
 from rl_discrete.agents.model_policy import ModelPolicy
 from rl_discrete.agents.sb3_networks import weights_of
 from rl_discrete.agents.simple import train_simple
-from rl_discrete.agents.simple_config import DiagnosisConfig, ScheduleConfig, SimpleConfig, collections
+from rl_discrete.agents.simple_config import (
+    CollectionConfig,
+    DiagnosisConfig,
+    ScheduleConfig,
+    SimpleConfig,
+    collections,
+)
 from rl_discrete.agents.trained_agent import load_agent
 from rl_discrete.envs.encoded import EncodedPolicy
 from rl_discrete.envs.episodes import EpisodeEnvs, StepResult
@@ -162,6 +168,18 @@ def test_a_result_says_how_far_the_world_model_strays(whole: dict[str, Path], tm
     assert json.loads((none / "result.json").read_text())["rollouts"] is None
 
 
+def test_imagined_rewards_are_held_against_those_of_an_agent_that_does_not_explore(tmp_path: Path) -> None:
+    """Half of the envs do nothing but explore: what they earn stays out of the comparison."""
+    collection = CollectionConfig(epsilon=1.0, hold=1.0, exploring_share=0.5, entropy_floor=0.0)
+    schedule = replace(
+        SMALL.schedule, iterations=1, imagined_steps=4096, block_steps=1024, first_steps=40, last_steps=120
+    )
+    run = train_simple(replace(SMALL, schedule=schedule, collection=collection), tmp_path / "run")
+    result = json.loads((run / "result.json").read_text())
+    assert result["iterations"][-1]["real"]["plus_per_1000"] > 900.0
+    assert result["windows"][-1]["reward_per_step"] < 0.8
+
+
 def test_a_fit_is_left_at_once_and_begins_again(
     whole: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -298,6 +316,10 @@ def test_an_explorer_acts_at_random_as_often_and_as_long_as_it_is_told() -> None
     held = explorer.choose(greedy, none, 1.0, 0.0, 1e9)
     assert (explorer.choose(greedy, none, 1.0, 0.0, 1e9) == held).all()
     assert (explorer.choose(greedy, ~none, 1.0, 0.0, 1e9) != held).mean() > 0.5  # not across an episode's start
+    exploring, explorer = np.arange(1000) < 500, Explorer(1000, 4, seed=0)
+    parted = np.stack([explorer.choose(greedy, none, share, 0.5, 5.0, exploring) for _ in range(50)])
+    assert (parted[:, 500:] == 0).all()
+    assert (parted[:, :500] != 0).any()
 
 
 def test_entropy_is_raised_to_the_floor_and_no_further() -> None:

@@ -26,7 +26,7 @@ LSTM = ConditionalLSTMConfig(hidden=16, embedding=8, chunk=3)
 FACTORISED = DynamicsConfig(**SMALL, prior="factorised")
 CONFIGS = {
     "factorised": FACTORISED,
-    "lstm, with a summary": DynamicsConfig(**SMALL, lstm=LSTM, recurrent=8, burn_in=1),
+    "lstm, with a summary": DynamicsConfig(**{**SMALL, "recurrent": 8}, lstm=LSTM, burn_in=1),
 }
 
 

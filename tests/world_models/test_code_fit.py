@@ -44,7 +44,7 @@ def rare_world(num_rows: int = 8000, seed: int = 0) -> CodedReplay:
 def test_probabilities_are_those_of_the_world_although_rare_outcomes_are_favoured() -> None:
     """Control: the probabilities before the correction, as the heads met them in training, are far too high."""
     coded = rare_world()
-    config = DynamicsConfig(hidden=16, outcome_hidden=8, history=1, prior="factorised")
+    config = DynamicsConfig(hidden=16, outcome_hidden=8, history=1, recurrent=0, prior="factorised")
     fit: dict[str, Any] = {"rare_share": 0.25, "batch_size": 256, "learning_rate": 1e-2}
     fit |= {"flip_probability": 0.0, "own_share": 0.0}
     dynamics = fitted(coded, config, updates=250, num_actions=1, **fit)

@@ -31,6 +31,8 @@ CONFIG = WorldModelConfig(
             hidden=16,
             outcome_hidden=8,
             history=2,
+            recurrent=4,
+            burn_in=2,
             ensemble=2,
             lstm=ConditionalLSTMConfig(hidden=8, embedding=4, chunk=4),
         ),
@@ -71,7 +73,7 @@ def test_a_restored_learner_goes_on_bit_for_bit(tmp_path: Path) -> None:
     kept = learner.state()
     saved = LearnerState(kept.tensors, kept.arrays, json.loads(json.dumps(kept.meta)))
     restored = restore_learner("code", saved, replay, ACTIONS, CONFIG, seed=3)
-    history = replay.history(replay.rows()[5:25], 2)
+    history = replay.history(replay.rows()[5:25], learner.model.history_length)
     state = learner.model.reset(history)
     np.testing.assert_array_equal(learner.model.observe(state), restored.model.observe(restored.model.reset(history)))
     grow(replay, 200)

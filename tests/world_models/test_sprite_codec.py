@@ -20,7 +20,7 @@ from rl_discrete.world_models.sprite_codec import SpriteCodec
 from rl_discrete.world_models.sprite_network import PlaceEncoder, PlaceEntropy, waves
 from tests.world_models.scenes import BALL, HEIGHT, WIDTH, scenes
 
-CONFIG = CodecConfig(features=64, hidden=96, learning_rate=4e-3, warmup_steps=20)
+CONFIG = CodecConfig(features=64, hidden=96, learning_rate=4e-3, warmup_steps=20, moved_share=0.0)
 UPDATES = 600
 
 
