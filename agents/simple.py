@@ -207,7 +207,10 @@ def train_inside(run: SimpleRun, session: Session, iteration: int) -> None:
     """
     if run.trainings > iteration:
         return
-    config, blocks, agent = run.config, blocks_of(run.config, iteration), run.agent
+    config, blocks = run.config, blocks_of(run.config, iteration)
+    if run.blocks == 0 and iteration > 0 and config.schedule.fresh_agents:
+        run.renew_agent()
+    agent = run.agent
     assert agent is not None
     every, saved = config.imagination.checkpoint_every, agent.steps
     words = f"training {iteration + 1} of {config.algo} inside, imagined steps"
@@ -247,7 +250,7 @@ def learn_block(run: SimpleRun) -> dict[str, float]:
     line = {f"block/{name}": value for name, value in rates.items()}
     line |= {f"block/{name}": losses.mean(name, "updates") for name in losses.totals if name != "updates"}
     ends = 1000.0 * run.rates.total("ends") / run.rates.total("steps")
-    run.log_line(run.step, {"block/imagined_steps": agent.steps, "block/ends_per_1000": ends, **line})
+    run.log_line(run.step, {"block/imagined_steps": run.imagined_steps, "block/ends_per_1000": ends, **line})
     return rates
 
 

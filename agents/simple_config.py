@@ -41,7 +41,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 class ScheduleConfig:
     """How real steps, fits of the world model and imagined steps take turns."""
 
-    iterations: int = 9
+    iterations: int = 6
     """Times that the world model is fitted and the agent trained inside it, >= 1."""
     first_steps: int = 10_000
     """Real steps before the first fit, >= 1."""
@@ -50,7 +50,10 @@ class ScheduleConfig:
     its imagination is paid in the real env too. The rest of `real_steps` is shared out evenly among the iterations."""
     fit_updates: int | None = None
     """Gradient steps of each fit of the world model, >= 1; by default as many as the model itself finds right."""
-    imagined_steps: int = 600_000
+    fresh_agents: bool = True
+    """Whether each training begins with an agent of fresh weights. One that has learned the faults of an early model is
+    too sure of them to learn better in the next."""
+    imagined_steps: int = 500_000
     """Imagined steps of each training of the agent, over all model envs, >= 1; rounded up to whole blocks."""
     last_imagined_steps: int | None = None
     """Those of the last training, >= 1; by default `imagined_steps`."""

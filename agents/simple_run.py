@@ -51,6 +51,8 @@ class SimpleRun:
     """The world model; None before its first fit."""
     agent: ModelAgent | None = None
     """None before the first fit: the model decides what it sees."""
+    before: int = 0
+    """Imagined steps of the agents before this one."""
     memory: tuple[NDArray[Any], ...] | None = None
     """What a recurrent agent remembers of the running real episodes."""
     starting: Mask = field(default_factory=lambda: np.ones(0, np.bool_))
@@ -85,7 +87,7 @@ class SimpleRun:
     @property
     def imagined_steps(self) -> int:
         """Imagined steps so far."""
-        return 0 if self.agent is None else self.agent.steps
+        return self.before + (0 if self.agent is None else self.agent.steps)
 
     @property
     def step(self) -> int:
@@ -111,10 +113,18 @@ class SimpleRun:
         """An agent with fresh weights for the world model."""
         config = self.config
         arguments = config.policy.arguments.get(config.algo, {})
-        seed, total = derive_seed(config.seed, "agent"), total_imagined(config)
+        seed, total = derive_seed(config.seed, "agent", self.trainings), total_imagined(config)
+        if config.schedule.fresh_agents:
+            total = blocks_of(config, self.trainings) * config.schedule.block_steps
         return ModelAgent(
             config.algo, self.model_envs(), config.policy.hidden, arguments, total, self.add_imagined, seed
         )
+
+    def renew_agent(self) -> None:
+        """Puts an agent with fresh weights in place of the one there is."""
+        assert self.agent is not None
+        self.before += self.agent.steps
+        self.agent = self.begin_agent()
 
     def model_envs(self) -> VectorEnvToVecEnv:
         """Envs of the newest world model, which start where the real ones have been.
@@ -172,6 +182,7 @@ class SimpleRun:
             "fits": self.fits,
             "trainings": self.trainings,
             "blocks": self.blocks,
+            "before": self.before,
             "earned": self.earned.totals,
             "imagined": self.imagined,
             "iterations": self.iterations,

@@ -153,6 +153,7 @@ def _resume(
     remembered = sorted(name for name in arrays["acting"] if name.startswith("memory_"))
     run.memory = tuple(arrays["acting"][name] for name in remembered) or None
     run.lines, run.fits, run.trainings, run.blocks = (meta[name] for name in ("lines", "fits", "trainings", "blocks"))
+    run.before = meta["before"]
     run.earned, run.imagined, run.iterations = Window(meta["earned"]), meta["imagined"], meta["iterations"]
     run.seconds = dict(meta["seconds"])
     if config.world_run is None:

@@ -93,8 +93,9 @@ class DynamicsConfig:
     """Temperature at which bits are drawn in imagination, >= 0; 0: the likeliest, so that nothing is random."""
     outcome_hidden: int = 64
     """Width of the layer that reward and end are read from, >= 1."""
-    outcomes: Literal["likeliest", "sampled"] = "likeliest"
-    """Whether imagined rewards and ends are the likeliest ones (the mean, of rewards other than -1, 0, 1) or drawn."""
+    outcomes: Literal["likeliest", "sampled"] = "sampled"
+    """Whether imagined rewards and ends are the likeliest ones (the mean, of rewards other than -1, 0, 1) or drawn: a
+    rare reward that is never the likeliest is still paid as often as in the world."""
     ensemble: int = 1
     """Models fitted side by side, 1 to 3; a rollout is cut where they disagree."""
     disagreement: int = 8

@@ -180,6 +180,17 @@ def test_imagined_rewards_are_held_against_those_of_an_agent_that_does_not_explo
     assert result["windows"][-1]["reward_per_step"] < 0.8
 
 
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_training_begins_with_an_agent_of_fresh_weights_or_goes_on(fresh: bool, tmp_path: Path) -> None:
+    schedule = replace(SMALL.schedule, imagined_steps=4096, last_imagined_steps=128, fresh_agents=fresh)
+    run = train_simple(replace(SMALL, schedule=schedule), tmp_path / "run")
+    result = json.loads((run / "result.json").read_text())
+    assert result["imagined_steps"] == 4096 + 128
+    first, last = (iteration["imagined"]["plus_per_1000"] for iteration in result["iterations"])
+    assert first > 900.0
+    assert (last < 600.0) == fresh, last
+
+
 def test_a_fit_is_left_at_once_and_begins_again(
     whole: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,7 +216,7 @@ def test_real_steps_are_met_exactly_and_all_of_them_are_kept(tmp_path: Path, mon
         return step(self, actions)
 
     monkeypatch.setattr(EpisodeEnvs, "step", counted)
-    run = train_simple(replace(SMALL, real_steps=172), tmp_path / "run")
+    run = train_simple(replace(SMALL, real_steps=172, diagnosis=DiagnosisConfig(steps=0)), tmp_path / "run")
     result = json.loads((run / "result.json").read_text())
     assert taken == [172]
     assert result["steps"] == 172
