@@ -240,7 +240,7 @@ def test_collections_add_up(iterations: int, real_steps: int, first: int, last: 
 
 
 def test_the_default_collections() -> None:
-    assert collections(SimpleConfig()) == (10_000, *(11_000,) * 8, 2000)
+    assert collections(SimpleConfig()) == (10_000, *(17_600,) * 5, 2000)
 
 
 def test_every_iteration_says_what_is_imagined_and_what_is_paid(whole: dict[str, Path]) -> None:

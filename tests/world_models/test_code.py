@@ -152,12 +152,13 @@ def test_temperature_draws_what_log_prob_says() -> None:
     assert model.noise_dim == dynamics.prior.noise_dim + 2
 
 
-def test_nothing_is_random_by_default() -> None:
-    assert CodeWorldModel(BitsCodec(), [fresh()]).noise_dim == 0
+def test_only_rewards_and_ends_are_random_by_default() -> None:
+    assert CodeWorldModel(BitsCodec(), [fresh()]).noise_dim == 2
+    assert CodeWorldModel(BitsCodec(), [fresh(outcomes="likeliest")]).noise_dim == 0
 
 
 def test_an_ensemble_doubts_where_its_members_disagree(coded: CodedReplay) -> None:
-    members = [fresh(seed, disagreement=1) for seed in (0, 1)]
+    members = [fresh(seed, disagreement=1, outcomes="likeliest") for seed in (0, 1)]
     history, actions = histories(50), np.arange(50) % ACTIONS
     none = np.zeros((50, 0), np.float32)
     agreeing = CodeWorldModel(BitsCodec(), [members[0], members[0]])
