@@ -86,6 +86,7 @@ def _with_world_of(config: SimpleConfig, run: Path) -> SimpleConfig:
         raise UsageError(f"{run} holds a world model of {other.env}, not of {config.env}: say --env {other.env}")
     return replace(
         config,
+        world_run=run.absolute(),  # the run is to be found from any directory
         env_kwargs=other.env_kwargs,
         clip_rewards=other.clip_rewards,
         frame_stack=other.frame_stack,

@@ -293,6 +293,17 @@ def test_gymnasium_makes_the_world_of_a_run(whole: dict[str, Path]) -> None:
     env.close()
 
 
+def test_a_finished_world_is_found_from_any_directory(
+    whole: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(whole["ppo"].parent)
+    schedule = replace(SMALL.schedule, iterations=1, imagined_steps=128)
+    config = replace(SMALL, real_steps=0, world_run=Path(whole["ppo"].name), schedule=schedule)
+    run = train_simple(config, tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    assert load_agent(run).env == SMALL.env
+
+
 def test_without_real_steps_an_agent_learns_in_a_finished_world(whole: dict[str, Path], tmp_path: Path) -> None:
     schedule = replace(SMALL.schedule, iterations=1, imagined_steps=2048, block_steps=512)
     config = replace(SMALL, real_steps=0, world_run=whole["dqn"], schedule=schedule)
