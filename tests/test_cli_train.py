@@ -30,6 +30,9 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
         module = ModuleType(f"rl_discrete.agents.{name}")
         vars(module)[function] = lambda *given, agent=agent: calls.append((*agent, *given))
         monkeypatch.setitem(sys.modules, module.__name__, module)
+    drawing = ModuleType("rl_discrete.analysis.world_diagnosis")
+    vars(drawing)["draw_rollouts"] = lambda run: None
+    monkeypatch.setitem(sys.modules, drawing.__name__, drawing)
     return calls
 
 

@@ -69,7 +69,7 @@ def test_rollouts_are_told(run: Path, capsys: pytest.CaptureFixture[str], monkey
     monkeypatch.setattr("rl_discrete.analysis.world_diagnosis.load_agent", lambda *_: load_random(run))
     assert cli.main(["diagnose", *flags]) == 0
     printed = capsys.readouterr().out
-    assert "wrong bits                        0        0" in printed
+    assert "wrong bits                          0        0" in printed
     assert str(run / "diagnostics") in printed
 
 

@@ -15,7 +15,7 @@ from rl_discrete.agents.run_config import VideoConfig
 from rl_discrete.agents.world_video import film_world
 from rl_discrete.analysis.diagnostics_config import DiagnosticsConfig
 from rl_discrete.analysis.rollout_charts import rollout_chart
-from rl_discrete.analysis.world_diagnosis import diagnose_world
+from rl_discrete.analysis.world_diagnosis import diagnose_world, draw_rollouts
 from rl_discrete.cli.diagnose import rollout_lines
 from rl_discrete.runs.errors import UsageError
 from tests.agents.corridor_model import SIZE, CorridorModel
@@ -44,7 +44,7 @@ def test_a_diagnosis_is_written_drawn_and_told(run: Path) -> None:
     assert (run / "diagnostics" / "rollouts.png").stat().st_size > 10_000
     text = rollout_lines(result)
     assert text.startswith("world model of random on Corridor-v0 after 256 steps")
-    assert f"wrong bits                {result['bit_error'][0]:9.3g}{result['bit_error'][1]:9.3g}" in text
+    assert f"wrong bits                  {result['bit_error'][0]:9.3g}{result['bit_error'][1]:9.3g}" in text
     exact = diagnose_world(run, CorridorModel(), CONFIG)
     assert exact["bit_error"] == [0.0, 0.0], "the control"
 
@@ -67,3 +67,13 @@ def test_a_run_is_filmed(run: Path, tmp_path: Path) -> None:
     assert film_world(run, CorridorModel(), VideoConfig(steps=5, out=tmp_path / "a.webp")) == tmp_path / "a.webp"
     with pytest.raises(UsageError, match=r"named \*\.webp, got"):
         film_world(run, CorridorModel(), VideoConfig(out=tmp_path / "a.gif"))
+
+
+def test_what_training_measured_is_drawn(run: Path, tmp_path: Path) -> None:
+    result = diagnose_world(run, CorridorModel(), CONFIG)
+    (tmp_path / "result.json").write_text(json.dumps({"rollouts": {**result, "pixel_error": [None, 1.0]}}))
+    figure = draw_rollouts(tmp_path)
+    assert figure is not None
+    assert figure.stat().st_size > 10_000
+    (tmp_path / "result.json").write_text(json.dumps({"rollouts": None}))
+    assert draw_rollouts(tmp_path) is None
