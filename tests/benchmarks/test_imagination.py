@@ -38,8 +38,9 @@ def test_imagined_steps_per_second(prior: str, batch: int, temperature: float) -
     config = DynamicsConfig(prior=prior, temperature=temperature)  # type: ignore[arg-type]
     model = CodeWorldModel(BitsCodec(BITS), [CodeDynamics(BITS, ACTIONS, "signs", config, seed=0)])
     generator = np.random.default_rng(0)
-    frames = (generator.random((batch, 4, BITS)) < 0.5).astype(np.float32)
-    history = History(frames, np.zeros((batch, 4), np.int64), np.ones((batch, 4), np.bool_))
+    length = model.history_length
+    frames = (generator.random((batch, length, BITS)) < 0.5).astype(np.float32)
+    history = History(frames, np.zeros((batch, length), np.int64), np.ones((batch, length), np.bool_))
     state, actions = model.reset(history), generator.integers(ACTIONS, size=(200, batch))
     noise = generator.random((200, batch, model.noise_dim), np.float32)
     rates = []
