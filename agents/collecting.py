@@ -54,7 +54,7 @@ class Explorer:
         exploring = np.ones(len(shares), np.bool_) if exploring is None else exploring
         stay, begin, which, own = self._generator.random((4, len(shares)))
         rate = epsilon / (epsilon + hold * (1.0 - epsilon)) if epsilon > 0.0 else 0.0
-        staying = self._holding & ~starts & (stay < 1.0 - 1.0 / hold) & (epsilon > 0.0)
+        staying = self._holding & exploring & ~starts & (stay < 1.0 - 1.0 / hold) & (epsilon > 0.0)
         beginning = ~staying & (begin < rate) & exploring
         chosen = draw(np.where(exploring[:, None], raise_entropy(shares, entropy_floor), shares), own)
         uniform = np.minimum((which * self._num_actions).astype(np.int64), self._num_actions - 1)

@@ -338,7 +338,9 @@ def test_an_explorer_acts_at_random_as_often_and_as_long_as_it_is_told() -> None
     held = explorer.choose(greedy, none, 1.0, 0.0, 1e9)
     assert (explorer.choose(greedy, none, 1.0, 0.0, 1e9) == held).all()
     assert (explorer.choose(greedy, ~none, 1.0, 0.0, 1e9) != held).mean() > 0.5  # not across an episode's start
-    exploring, explorer = np.arange(1000) < 500, Explorer(1000, 4, seed=0)
+    exploring = np.arange(1000) < 500
+    assert (explorer.choose(greedy, none, 1.0, 0.0, 1e9, exploring)[500:] == 0).all()  # what was held is let go
+    explorer = Explorer(1000, 4, seed=0)
     parted = np.stack([explorer.choose(greedy, none, share, 0.5, 5.0, exploring) for _ in range(50)])
     assert (parted[:, 500:] == 0).all()
     assert (parted[:, :500] != 0).any()
