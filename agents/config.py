@@ -99,7 +99,7 @@ class VastConfig:
     env_kwargs: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments of the env."""
     encoder: str = "ish"
-    """What turns observations into codes: ish, gs, vast, simhash or downsample."""
+    """What turns observations into codes: ish, gs, vast, simhash, downsample or exact."""
     seed: int = 0
     """Decides everything random, >= 0."""
     steps: int = 30_000

@@ -69,7 +69,7 @@ def evaluate_run(run: Path, config: EvaluationConfig | None = None, command: str
         "schema_version": SCHEMA_VERSION,
         "agent": agent.name,
         "env": agent.env,
-        "env_kwargs": agent.env_kwargs,
+        "env_kwargs": {**agent.env_kwargs, **config.env_kwargs},
         "changed": agent.changed,
         "step": agent.step,
         "epsilon": config.epsilon,
@@ -99,7 +99,7 @@ def _evaluate(
     films = config.videos if filmed else 0
     return evaluate(
         agent.policy,
-        partial(agent.make_env, render_mode="rgb_array") if films else agent.make_env,
+        partial(agent.make_env, **config.env_kwargs, **({"render_mode": "rgb_array"} if films else {})),
         config.episodes,
         config.seed,
         max_steps=config.max_steps,

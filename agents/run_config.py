@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,6 +31,8 @@ class EvaluationConfig:
     """Episodes to film, the first ones, as `videos/episode-000.webp` and so on, >= 0."""
     checkpoint: Path | None = None
     """Folder of one of the run's checkpoints; by default the newest."""
+    env_kwargs: dict[str, Any] = field(default_factory=dict)
+    """Keyword arguments of the env that replace the run's own, for example {start: right}."""
 
     def __post_init__(self) -> None:
         for name in ("episodes", "max_steps", "num_envs"):

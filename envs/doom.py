@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias, get_args
 
 from rl_discrete.envs import doom_mazes
 from rl_discrete.envs.doom_engine import Pose
-from rl_discrete.envs.doom_env import Controls, DoomMaze, check_choice
+from rl_discrete.envs.doom_env import Controls, DoomMaze, Observed, check_choice
 from rl_discrete.envs.doom_mazes import Area
 from rl_discrete.runs.errors import UsageError
 
@@ -32,9 +32,10 @@ class DoomPlusMaze(DoomMaze):
         controls: Controls = "fast",
         max_steps: int | None = None,
         render_mode: str | None = None,
+        observe: Observed = "frames",
         reversed: bool = False,  # noqa: A002  # the word for it
     ) -> None:
-        super().__init__(controls, max_steps, render_mode)
+        super().__init__(controls, max_steps, render_mode, observe)
         self.reversed = reversed
         """May be set at any time."""
 
@@ -61,10 +62,11 @@ class DoomTMaze(DoomMaze):
         controls: Controls = "fast",
         max_steps: int | None = None,
         render_mode: str | None = None,
+        observe: Observed = "frames",
         passage: bool = False,
         start: Arm = "left",
     ) -> None:
-        super().__init__(controls, max_steps, render_mode)
+        super().__init__(controls, max_steps, render_mode, observe)
         self.passage = passage
         """May be set at any time; in force from the next episode on."""
         self.start_in(start)
@@ -114,9 +116,10 @@ class DoomHMaze(DoomMaze):
         controls: Controls = "fast",
         max_steps: int | None = None,
         render_mode: str | None = None,
+        observe: Observed = "frames",
         teleporter: bool = False,
     ) -> None:
-        super().__init__(controls, max_steps, render_mode)
+        super().__init__(controls, max_steps, render_mode, observe)
         self.teleporter = teleporter
         """May be set at any time."""
 

@@ -6,7 +6,7 @@ After the environments of Corneil, Gerstner and Brea 2018 (see `rl_discrete.envs
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar, Literal, TypeAlias, get_args
+from typing import Any, ClassVar, Literal, TypeAlias, cast, get_args
 
 import cv2
 import gymnasium
@@ -19,7 +19,9 @@ from rl_discrete.envs.doom_pilot import Pilot
 from rl_discrete.runs.errors import UsageError
 
 Image: TypeAlias = NDArray[np.uint8]
+Observation: TypeAlias = NDArray[np.uint8] | NDArray[np.float32]
 Controls: TypeAlias = Literal["fast", "native"]
+Observed: TypeAlias = Literal["frames", "cells"]
 
 OBSERVATION_SHAPE = (60, 80, 3)
 """Height, width, colours (RGB): the engine's picture, averaged over 2 x 2 pixels."""
@@ -29,14 +31,17 @@ ACTIONS = ("forward", "left", "right")
 _WALK = 6  # tics of a step forward, fast controls
 _TURN = 30.0  # degrees of a turn, fast controls
 _SKIP = 4  # tics of any action, native controls
+_CELL = 40.0  # map units along either side of a cell of the floor; a turn is a cell of the heading
+_CELLS = 1000.0  # no maze reaches so many of them from its origin
 
 
-class DoomMaze(gymnasium.Env[Image, np.int64]):
+class DoomMaze(gymnasium.Env[Observation, np.int64]):
     """One maze of Doom.
 
-    Observations are uint8 `OBSERVATION_SHAPE`; actions are those of `ACTIONS`, in order. An episode starts at a
-    random place with a random heading and ten random actions, and ends where the maze says so; in the T-maze the start
-    is always the same. An episode's seed decides all of it: the same seed and the same actions show the same frames.
+    Observations are uint8 `OBSERVATION_SHAPE` (but see `observe`); actions are those of `ACTIONS`, in order. An episode
+    starts at a random place with a random heading and ten random actions, and ends where the maze says so; in the
+    T-maze the start is always the same. An episode's seed decides all of it: the same seed and the same actions show
+    the same frames.
 
     `reset(options={"state": (x, y, degrees)})` starts an episode exactly there, without random actions.
 
@@ -46,6 +51,8 @@ class DoomMaze(gymnasium.Env[Image, np.int64]):
             its button down for 4 tics; turns and steps accelerate, as in the game.
         max_steps: an episode is truncated after so many; None: never.
         render_mode: "rgb_array" or None.
+        observe: "frames": pixels. "cells": float32 (3,), the squares of 40 map units in x and y and the 30 degrees in
+            which the player stands: what codes would be that knew the pose, a control for those that are learned.
 
     Raises:
         UsageError: a setting outside its range, vizdoom not installed, a state outside the maze.
@@ -56,16 +63,23 @@ class DoomMaze(gymnasium.Env[Image, np.int64]):
     maze: ClassVar[Maze]
 
     def __init__(
-        self, controls: Controls = "fast", max_steps: int | None = None, render_mode: str | None = None
+        self,
+        controls: Controls = "fast",
+        max_steps: int | None = None,
+        render_mode: str | None = None,
+        observe: Observed = "frames",
     ) -> None:
         check_choice("controls", controls, get_args(Controls))
         check_choice("render_mode", render_mode, (None, "rgb_array"))
+        check_choice("observe", observe, get_args(Observed))
         if max_steps is not None and max_steps < 1:
             raise UsageError(f"max_steps must be >= 1 or none at all, got {max_steps}")
         self.render_mode = render_mode
-        self.observation_space = gymnasium.spaces.Box(0, 255, OBSERVATION_SHAPE, np.uint8)
+        frames = gymnasium.spaces.Box(0, 255, OBSERVATION_SHAPE, np.uint8)
+        cells = gymnasium.spaces.Box(-_CELLS, _CELLS, (3,), np.float32)
+        self.observation_space = cast("gymnasium.Space[Observation]", frames if observe == "frames" else cells)
         self.action_space = gymnasium.spaces.Discrete(len(ACTIONS))
-        self._fast = controls == "fast"
+        self._fast, self._observe = controls == "fast", observe
         self._max_steps = max_steps
         self._steps = 0
         self._over = True
@@ -75,7 +89,9 @@ class DoomMaze(gymnasium.Env[Image, np.int64]):
         self._forced_action: int | None = None
         self._engine = DoomEngine(self.maze.maps)
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Image, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
         super().reset(seed=seed)
         self._over, self._steps, self._pilot, self._forced_action = True, 0, None, None
         forced_start = self.maze.forced_start if self._forced_next else None
@@ -92,7 +108,7 @@ class DoomMaze(gymnasium.Env[Image, np.int64]):
         self._over = self._forced_next = False
         return self._observation(), {}
 
-    def step(self, action: np.int64 | int) -> tuple[Image, float, bool, bool, dict[str, Any]]:
+    def step(self, action: np.int64 | int) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         if not 0 <= action < len(ACTIONS):
             raise UsageError(f"action must be 0 (forward), 1 (left) or 2 (right), got {action}")
         if self._over:
@@ -171,7 +187,10 @@ class DoomMaze(gymnasium.Env[Image, np.int64]):
             self._heading = (self._heading + (_TURN if action == LEFT else -_TURN)) % 360.0
             self._engine.turn(self._heading - self._engine.pose.angle)
 
-    def _observation(self) -> Image:
+    def _observation(self) -> Observation:
+        if self._observe == "cells":
+            x, y, angle = self._engine.pose
+            return np.array([x // _CELL, y // _CELL, round(angle / _TURN) % (360 // _TURN)], np.float32)
         height, width, _ = OBSERVATION_SHAPE
         return np.asarray(cv2.resize(self._engine.frame, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 

@@ -12,6 +12,7 @@ from rl_discrete.data.transition_batch import TransitionBatch
 from rl_discrete.encoders.autoencoder import AutoencoderEncoder
 from rl_discrete.encoders.config import ENCODERS, EncoderConfig
 from rl_discrete.encoders.downsample import DownsampleEncoder
+from rl_discrete.encoders.exact import ExactEncoder
 from rl_discrete.encoders.networks import check_network
 from rl_discrete.encoders.observations import Observations, check_shape
 from rl_discrete.encoders.simhash import SimHashEncoder
@@ -92,7 +93,7 @@ def build_encoder(
     seed: int = 0,
     stack: int = 1,
 ) -> Encoder:
-    """The encoder called `name`: vast, ish, gs, simhash or downsample.
+    """The encoder called `name`: vast, ish, gs, simhash, downsample or exact.
 
     Args:
         name: see `ENCODERS`.
@@ -119,4 +120,6 @@ def build_encoder(
         return SimHashEncoder(shape, config, seed)
     if name == "downsample":
         return DownsampleEncoder(shape, config, stack)
+    if name == "exact":
+        return ExactEncoder(shape)
     return AutoencoderEncoder(name, shape, config, seed, stack)

@@ -7,8 +7,8 @@ from typing import Literal
 
 from rl_discrete.latents.config import BinaryConcreteConfig, GumbelSoftmaxConfig, SemanticHashingConfig
 
-ENCODERS = ("vast", "ish", "gs", "simhash", "downsample")
-"""Names of the encoders; the last two are controls, which learn nothing."""
+ENCODERS = ("vast", "ish", "gs", "simhash", "downsample", "exact")
+"""Names of the encoders; the last three learn nothing."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from rl_discrete.encoders.config import EncoderConfig
 class TableModelConfig:
     """How observations become keys, and how the table of their transitions is sampled."""
 
-    encoder: Literal["vast", "ish", "gs", "simhash", "downsample"] = "ish"
+    encoder: Literal["vast", "ish", "gs", "simhash", "downsample", "exact"] = "ish"
     """Encoder that the keys come from; the last two are controls, which learn nothing."""
     codes: EncoderConfig = field(default_factory=EncoderConfig)
     """Sizes and learning of the encoder."""

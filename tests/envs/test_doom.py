@@ -104,6 +104,20 @@ def test_what_it_shows(make: Make, kind: type[DoomMaze]) -> None:
     assert not np.array_equal(env.render(), rendered)
 
 
+def test_cells_tell_the_pose_and_nothing_finer(make: Make) -> None:
+    env = make(DoomPlusMaze, observe="cells")
+    check_env(env, skip_render_check=True, skip_close_check=True)
+
+    def cell(x: float, y: float, degrees: float) -> list[float]:
+        return list(env.reset(options={"state": (x, y, degrees)})[0].tolist())
+
+    assert cell(85.0, -30.0, 0.0) == [2.0, -1.0, 0.0]
+    assert cell(100.0, -10.0, 359.0) == [2.0, -1.0, 0.0]
+    assert cell(125.0, 5.0, 90.0) == [3.0, 0.0, 3.0]
+    observation, *_ = env.step(LEFT)
+    assert observation.tolist() == [3.0, 0.0, 4.0]
+
+
 ACTIONS = [0, 0, 1, 0, 2, 2, 0, 0, 0, 1, 0, 1, 1, 0, 0, 2, 0, 0, 2, 0, 1, 0, 0, 0, 0]
 
 
@@ -371,6 +385,7 @@ def test_faulty_calls(make: Make, act: Callable[[Any], object], message: str) ->
         ({"controls": "slow"}, "controls must be one of fast, native, got slow"),
         ({"max_steps": 0}, "max_steps must be >= 1"),
         ({"render_mode": "human"}, "render_mode must be one of None, rgb_array, got human"),
+        ({"observe": "map"}, "observe must be one of frames, cells, got map"),
     ],
 )
 def test_faulty_settings_start_no_engine(settings: dict[str, Any], message: str) -> None:
