@@ -23,6 +23,7 @@ from rl_discrete.agents.vast import train_vast
 from rl_discrete.agents.vast_policy import VastPolicy, load_policy
 from rl_discrete.envs.make import make_env
 from rl_discrete.runs.checkpoint import list_checkpoints
+from rl_discrete.runs.errors import UsageError
 from tests.agents import worlds
 from tests.agents.corridor_env import GOAL, STEP
 from tests.agents.run_files import contents
@@ -108,6 +109,15 @@ def test_episodes_are_filmed_and_cut(ends: Path) -> None:
     found = evaluate_run(ends, config).evaluation
     assert found.ends == ("capped",) * 4, "the end is four steps away"
     assert sorted(path.name for path in (ends / "videos").iterdir()) == ["episode-000.webp", "episode-001.webp"]
+
+
+def test_settings_of_the_env_can_be_replaced(ends: Path) -> None:
+    config = EvaluationConfig(episodes=4, env_kwargs={"max_episode_steps": 2})
+    found = evaluate_run(ends, config).evaluation
+    assert found.lengths == (2,) * 4, "the end is four steps away"
+    assert json.loads((ends / "evaluation.json").read_text())["env_kwargs"] == {"max_episode_steps": 2}
+    with pytest.raises(UsageError, match="does not take these arguments"):
+        evaluate_run(ends, EvaluationConfig(env_kwargs={"door": "open"}))
 
 
 def test_the_world_is_the_one_that_the_run_left(tmp_path: Path) -> None:
