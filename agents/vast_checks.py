@@ -66,7 +66,7 @@ def check_envs(config: VastConfig, envs: EpisodeEnvs) -> None:
     shape = space.shape or ()
     build_run_encoder(config, shape, check_discrete(envs.envs[0]))
     ReplayLayout.choose(shape, str(space.dtype), config.frame_stack, config.num_envs, config.replay_bytes)
-    changes = [Change.parse(text) for text in config.changes]
+    changes = sorted(map(Change.parse, config.changes), key=lambda change: change.step)
     for change in changes:
         if not _has(envs.envs[0], change.name):
             raise UsageError(f"env {config.env} cannot change by {change.name}: it has no such method")
@@ -75,7 +75,10 @@ def check_envs(config: VastConfig, envs: EpisodeEnvs) -> None:
         try:
             if not _has(scratch, "schedule_forced_run"):
                 raise UsageError(f"env {config.env} has no forced run: drop '+forced'")
-            scratch.get_wrapper_attr("schedule_forced_run")()
+            for change in changes:  # a forced run can need the change that it shows
+                scratch.get_wrapper_attr(change.name)()
+                if change.forced:
+                    scratch.get_wrapper_attr("schedule_forced_run")()
         finally:
             scratch.close()
 

@@ -62,6 +62,8 @@ class Passage(gymnasium.Env[Vector, np.int64]):
     def schedule_forced_run(self) -> None:
         if not self.has_forced_run:
             raise UsageError("this task has no forced run")
+        if not self.open:
+            raise UsageError("the forced run leads through the passage: call open_passage() first")
         self.forced_next = True
 
     def forced_action(self) -> int | None:
