@@ -13,6 +13,7 @@ from rl_discrete.encoders.networks import image_decoder, image_encoder, layers
 
 _VECTOR_LIMIT = 10.0  # standard deviations beyond which a number of a vector says no more
 _IMAGES_NOTED = 2400  # observations that the mean image is made of: from then on it stays, so that codes do not drift
+_STEADY = 0.01  # standard deviation of a pixel, of its range, below which it counts as that (`standard`)
 _FAINT = 1e-3  # probability nearest to 0 and 1 that the mean image may have
 
 
@@ -44,7 +45,7 @@ class ObservationModel(nn.Module, ABC):
 
 
 class ImageModel(ObservationModel):
-    """Stacks of frames, uint8 (B, stack * C, H, W); the newest frame is reconstructed, pixel by pixel (Bernoulli).
+    """Stacks of frames, uint8 (B, stack * C, H, W); the newest frame is reconstructed, pixel by pixel.
 
     The encoder sees how a frame differs from the mean frame, in units of the standard deviation of all pixels, and the
     decoder adds to the mean frame: what never moves costs nothing to learn, and a small thing that moves is not lost
@@ -63,18 +64,19 @@ class ImageModel(ObservationModel):
         network = config.network
         channels, height, width = shape
         self.frame_channels, self.half_resolution = channels // stack, network.half_resolution
+        self.standard = network.likelihood == "standard"
         target = (-(-height // 2), -(-width // 2)) if self.half_resolution else (height, width)
         self.scale = height * width / (target[0] * target[1])
         self.encoder = image_encoder(shape, num_logits, network)
         self.decoder = image_decoder(num_features, (self.frame_channels, *target), network)
         self.register_buffer("count", torch.zeros((), dtype=torch.float64))
         self.register_buffer("mean", torch.zeros(self.frame_channels, height, width))
-        self.register_buffer("squares", torch.zeros((), dtype=torch.float64))  # of deviations, per observation summed
+        self.register_buffer("squares", torch.zeros(self.frame_channels, height, width, dtype=torch.float64))
         self.to(memory_format=torch.channels_last)
 
     @property
     def _deviation(self) -> Tensor:
-        variance = self.squares / (self.count.clamp(min=1.0) * self.mean.numel())
+        variance = self.squares.mean() / self.count.clamp(min=1.0)
         return torch.where(variance > 0.0, variance, 1.0).sqrt().float()
 
     def prepare(self, observations: Tensor) -> Tensor:
@@ -83,14 +85,27 @@ class ImageModel(ObservationModel):
         return (pixels - self.mean.repeat(stack, 1, 1)) / self._deviation
 
     def nats(self, decoded: Tensor, prepared: Tensor) -> Tensor:
-        target = (prepared[:, : self.frame_channels] * self._deviation + self.mean).clamp(0.0, 1.0)
+        newest = prepared[:, : self.frame_channels] * self._deviation
+        if self.standard:
+            errors = decoded - self._reduced(newest) / self._pixel_deviations()
+            return 0.5 * self.scale * errors.square().sum((1, 2, 3))
+        target = (newest + self.mean).clamp(0.0, 1.0)
         entropy = F.binary_cross_entropy_with_logits(
             decoded + self._mean_logits(), self._reduced(target), reduction="none"
         )
         return self.scale * entropy.sum((1, 2, 3))
 
     def pictures(self, decoded: Tensor) -> Tensor:
-        return ((decoded + self._mean_logits()).sigmoid() * 255.0).round().to(torch.uint8)
+        if self.standard:
+            shown = decoded * self._pixel_deviations() + self._reduced(self.mean[None])
+        else:
+            shown = (decoded + self._mean_logits()).sigmoid()
+        return (shown.clamp(0.0, 1.0) * 255.0).round().to(torch.uint8)
+
+    def _pixel_deviations(self) -> Tensor:
+        """Standard deviation of each pixel (1, C, H', W') at the decoder's resolution, in [0, 1]."""
+        deviations = (self.squares / self.count.clamp(min=1.0)).sqrt().float()
+        return self._reduced(deviations[None]).clamp(min=_STEADY)
 
     def _mean_logits(self) -> Tensor:
         """Logits (1, C, H', W') of the mean frame at the decoder's resolution; zeros before anything was seen."""
@@ -106,8 +121,8 @@ class ImageModel(ObservationModel):
         new = observations[:, : self.frame_channels].float() / 255.0
         total = self.count + len(new)
         shift = new.mean(0) - self.mean
-        within = (new - new.mean(0)).double().square().sum()
-        self.squares += within + shift.double().square().sum() * self.count * len(new) / total
+        within = (new - new.mean(0)).double().square().sum(0)
+        self.squares += within + shift.double().square() * self.count * len(new) / total
         self.mean += shift * (len(new) / total)
         self.count.copy_(total)
 

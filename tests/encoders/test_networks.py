@@ -108,6 +108,27 @@ def test_half_resolution_counts_every_pixel_and_averages_the_target(size: tuple[
     torch.testing.assert_close(losses[0], losses[1])
 
 
+@pytest.mark.parametrize("half", [False, True])
+def test_standard_counts_every_pixel_in_its_own_deviations(half: bool) -> None:
+    config = EncoderConfig(network=replace(SMALL, half_resolution=half, likelihood="standard"))
+    model = ImageModel((1, 4, 4), 1, 5, 10, config)
+    rng = np.random.default_rng(0)
+    seen = np.full((400, 1, 4, 4), 90, np.uint8)
+    seen[:, 0, :2, :2] = np.where(rng.random(400) < 0.02, 250, 90)[:, None, None]  # seldom and strong
+    seen[:, 0, 2:, 2:] = np.where(rng.random(400) < 0.5, 100, 90)[:, None, None]  # often and faint
+    for part in np.array_split(seen, 7):
+        model.observe(torch.tensor(part))
+    decoded = torch.zeros(400, 1, 2, 2) if half else torch.zeros(400, 1, 4, 4)
+    prepared = model.prepare(torch.tensor(seen))
+    # The mean frame itself leaves half a nat for each of the eight pixels that change.
+    assert model.nats(decoded, prepared).mean().item() == pytest.approx(4.0, rel=1e-3)
+    exact = (torch.tensor(seen[:1]) / 255.0 - model.mean).float()
+    scaled = model._reduced(exact) / model._pixel_deviations()
+    assert model.nats(scaled, prepared[:1]).item() == pytest.approx(0.0, abs=1e-6)
+    shown = model.pictures(scaled)
+    assert torch.equal(shown, torch.tensor(seen[:1, :, ::2, ::2] if half else seen[:1]))
+
+
 def test_only_the_newest_frame_is_reconstructed() -> None:
     model = image_model((6, 8, 8), 2, half=True)
     decoded = torch.zeros(1, 3, 4, 4)
