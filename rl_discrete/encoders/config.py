@@ -31,8 +31,8 @@ class EncoderNetworkConfig:
     """Reconstruct frames at half their height and width; the loss is scaled up to the full number of pixels."""
     likelihood: Literal["bernoulli", "standard"] = "bernoulli"
     """How an image's reconstruction is judged. `bernoulli`: pixel by pixel, by cross-entropy; `standard`: by squared
-    errors in units of each pixel's own standard deviation, so that a small thing that moves over a large field, such
-    as the ball in Pong, counts as much as what is large."""
+    errors in units of each pixel's own standard deviation (at most six of them), so that a small thing that moves over
+    a large field, such as the ball in Pong, counts like what is large."""
     prior_hidden: tuple[int, ...] = (128, 128)
     """Widths of the transition prior's hidden layers (`vast` only)."""
 

@@ -13,6 +13,8 @@ from rl_discrete.encoders.networks import image_decoder, image_encoder, layers
 
 _VECTOR_LIMIT = 10.0  # standard deviations beyond which a number of a vector says no more
 _IMAGES_NOTED = 2400  # observations that the mean image is made of: from then on it stays, so that codes do not drift
+_STANDARD_LIMIT = 6.0  # deviations beyond which a pixel says no more: else what is seldom is all that counts
+_STANDARD_NOISE = 0.5  # standard deviation that a reconstruction is judged by, in those units
 _STEADY = 0.01  # standard deviation of a pixel, of its range, below which it counts as that (`standard`)
 _FAINT = 1e-3  # probability nearest to 0 and 1 that the mean image may have
 
@@ -87,8 +89,10 @@ class ImageModel(ObservationModel):
     def nats(self, decoded: Tensor, prepared: Tensor) -> Tensor:
         newest = prepared[:, : self.frame_channels] * self._deviation
         if self.standard:
-            errors = decoded - self._reduced(newest) / self._pixel_deviations()
-            return 0.5 * self.scale * errors.square().sum((1, 2, 3))
+            errors = decoded - (self._reduced(newest) / self._pixel_deviations()).clamp(
+                -_STANDARD_LIMIT, _STANDARD_LIMIT
+            )
+            return 0.5 * self.scale / _STANDARD_NOISE**2 * errors.square().sum((1, 2, 3))
         target = (newest + self.mean).clamp(0.0, 1.0)
         entropy = F.binary_cross_entropy_with_logits(
             decoded + self._mean_logits(), self._reduced(target), reduction="none"
