@@ -62,8 +62,9 @@ class AtariEnv(gymnasium.Env[NDArray[np.uint8], np.int64]):
         repeat_action_probability: chance in [0, 1), frame by frame, that the action before goes on instead (sticky
             actions). By default 0, as in VaST; Machado et al. (2018, arXiv 1709.06009) recommend 0.25.
         max_noops: idle frames at the start of an episode, drawn from 1 to this number; 0 starts at once.
-        rows: (first, behind the last) of the screen's rows that are seen, such as (34, 194) for Pong without its score;
-            None: all.
+        rows: (first, behind the last) of the screen's 210 or so rows that are seen, such as (34, 194) for Pong without
+            its score; None: all.
+        columns: the same of its 160 columns.
         size: (height, width) of the observation in pixels. None: (84, 84) for `area`, half the screen for `max`.
         resize: how screens are shrunk. `area` averages, which blends a small thing with what is behind it; `max` takes
             the maximum of each block of screen pixels, of each channel, which keeps a bright thing of one pixel as
@@ -88,6 +89,7 @@ class AtariEnv(gymnasium.Env[NDArray[np.uint8], np.int64]):
         repeat_action_probability: float = 0.0,
         max_noops: int = 0,
         rows: Sequence[int] | None = None,
+        columns: Sequence[int] | None = None,
         size: Sequence[int] | None = None,
         resize: Literal["area", "max"] = "area",
         colour: bool = False,
@@ -108,8 +110,8 @@ class AtariEnv(gymnasium.Env[NDArray[np.uint8], np.int64]):
         self._load(None)
         self._actions = _find_actions(self._ale, self.game, actions)
         screen = self._ale.getScreenDims()
-        self._rows = _find_rows(rows, screen[0])
-        seen = (self._rows.stop - self._rows.start, screen[1])
+        self._seen = _find_part("rows", rows, screen[0]), _find_part("columns", columns, screen[1])
+        seen = (self._seen[0].stop - self._seen[0].start, self._seen[1].stop - self._seen[1].start)
         self._height, self._width = _find_size(size, resize, seen)
         self._blocks = (seen[0] // self._height, seen[1] // self._width) if resize == "max" else None
         self._screens = np.zeros((_POOLED, *screen, *((3,) if colour else ())), np.uint8)
@@ -175,7 +177,7 @@ class AtariEnv(gymnasium.Env[NDArray[np.uint8], np.int64]):
         get(self._screens[index])
 
     def _observe(self, grabbed: int) -> NDArray[np.uint8]:
-        newest = (self._screens[0] if grabbed == 1 else np.maximum(*self._screens))[self._rows]
+        newest = (self._screens[0] if grabbed == 1 else np.maximum(*self._screens))[self._seen]
         if self._blocks is None:
             shrunk = cv2.resize(newest, (self._width, self._height), interpolation=cv2.INTER_AREA)
         else:
@@ -216,12 +218,13 @@ def _find_actions(ale: ale_py.ALEInterface, game: str, wanted: str | Sequence[st
     return [legal[name] for name in names]
 
 
-def _find_rows(rows: Sequence[int] | None, height: int) -> slice:
-    if rows is None:
-        return slice(0, height)
-    if len(rows) != 2 or not 0 <= rows[0] < rows[1] <= height:
-        raise UsageError(f"rows must be two numbers that rise, between 0 and {height}, got {tuple(rows)}")
-    return slice(*rows)
+def _find_part(name: str, wanted: Sequence[int] | None, length: int) -> slice:
+    """The part of an axis of the screen that is seen."""
+    if wanted is None:
+        return slice(0, length)
+    if len(wanted) != 2 or not 0 <= wanted[0] < wanted[1] <= length:
+        raise UsageError(f"{name} must be two numbers that rise, between 0 and {length}, got {tuple(wanted)}")
+    return slice(*wanted)
 
 
 def _find_size(size: Sequence[int] | None, resize: str, screen: tuple[int, int]) -> tuple[int, int]:

@@ -189,17 +189,20 @@ def test_shrinking_by_the_maximum_adds_no_grey_level() -> None:
     assert sharp <= 4 < blended
 
 
-def test_rows_are_cut_before_the_screen_is_shrunk() -> None:
+def test_rows_and_columns_are_cut_before_the_screen_is_shrunk() -> None:
     whole = AtariEnv("Pong", resize="max", size=(210, 160))
-    cut, shrunk = (AtariEnv("Pong", resize="max", rows=(34, 194), size=size) for size in ((160, 160), (32, 40)))
+    parts: dict[str, Any] = {"rows": (34, 194), "columns": (64, 160)}
+    cut, shrunk = (AtariEnv("Pong", resize="max", size=size, **parts) for size in ((160, 96), (32, 24)))
     actions = actions_for(whole, 30)
     for screen, seen, small in zip(*(play(env, 0, actions) for env in (whole, cut, shrunk)), strict=True):
-        assert np.array_equal(seen[0], screen[0][34:194])
-        assert np.array_equal(small[0], seen[0].reshape(32, 5, 40, 4, 1).max((1, 3)))
+        assert np.array_equal(seen[0], screen[0][34:194, 64:])
+        assert np.array_equal(small[0], seen[0].reshape(32, 5, 24, 4, 1).max((1, 3)))
     assert AtariEnv("Pong", rows=(34, 194)).observation_space.shape == (84, 84, 1)
     for rows in ((34,), (194, 34), (-1, 20), (0, 211)):
         with pytest.raises(UsageError, match="rows must be two numbers that rise, between 0 and 210"):
             AtariEnv("Pong", rows=rows)
+    with pytest.raises(UsageError, match="columns must be two numbers that rise, between 0 and 160"):
+        AtariEnv("Pong", columns=(80, 161))
 
 
 def test_shrinking_that_the_screen_does_not_allow() -> None:
