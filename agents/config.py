@@ -43,6 +43,9 @@ class PlannerConfig:
     """An action never tried in a state takes its value from the nearest states within this Hamming distance, >= 0."""
     lookup_fallback: float = 0.0
     """Value of an action that no state within `lookup_radius` has tried."""
+    lookup_penalty: float = 0.0
+    """What a value taken from other states loses for each bit of their distance, >= 0: what was tried here then counts
+    more than what a neighbour promises, so that a table that learns no more leads nobody round in circles."""
     optimistic_value: float | None = None
     """Value of an action never tried, in the values of states; by default untried actions are left out."""
     max_bytes: int = 2_000_000_000

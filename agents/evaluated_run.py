@@ -53,13 +53,15 @@ def evaluate_run(run: Path, config: EvaluationConfig | None = None, command: str
     config = EvaluationConfig() if config is None else config
     found: list[Evaluation] = []
     with one_thread(), Progress() as progress:
-        agent = load_agent(run, config.checkpoint, config.epsilon, config.seed, progress.log)
+        agent = load_agent(run, config.checkpoint, config.epsilon, config.seed, progress.log, config.lookup_penalty)
         if config.videos:
             _check_films(agent)
         policies = ("sampled", "greedy") if config.policy == "both" else (config.policy,)
         for policy in policies[:1] if agent.name == "random" else policies:
             if found:  # anew, so that what chance is left to it (ties) does not depend on the episodes before
-                agent = load_agent(run, config.checkpoint, config.epsilon, config.seed, progress.log)
+                agent = load_agent(
+                    run, config.checkpoint, config.epsilon, config.seed, progress.log, config.lookup_penalty
+                )
             task = progress.add(f"{agent.name} on {agent.env}, {policy}, episodes", config.episodes)
             found.append(_evaluate(agent, config, run, policy == "greedy", not found, partial(progress.update, task)))
             progress.finish(task)
@@ -73,6 +75,7 @@ def evaluate_run(run: Path, config: EvaluationConfig | None = None, command: str
         "changed": agent.changed,
         "step": agent.step,
         "epsilon": config.epsilon,
+        "lookup_penalty": config.lookup_penalty,
         "policy": policies[0],
         "max_steps": config.max_steps,
         "num_envs": config.num_envs,

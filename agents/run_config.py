@@ -33,6 +33,9 @@ class EvaluationConfig:
     """Folder of one of the run's checkpoints; by default the newest."""
     env_kwargs: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments of the env that replace the run's own, for example {start: right}."""
+    lookup_penalty: float | None = None
+    """Of a vast agent, in place of the run's `planner.lookup_penalty`, >= 0: with 0.2 a greedy agent trusts what was
+    tried more than what similar states promise."""
 
     def __post_init__(self) -> None:
         for name in ("episodes", "max_steps", "num_envs"):

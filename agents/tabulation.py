@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rl_discrete.agents.config import PlannerConfig
 from rl_discrete.data.replay import Replay
 from rl_discrete.mdp.checks import TransitionArrays
-from rl_discrete.mdp.lookup import Estimates, HammingLookup
+from rl_discrete.mdp.lookup import Estimates, HammingLookup, ReadablePlanner
 from rl_discrete.mdp.sweeping import PrioritizedSweeping
 from rl_discrete.mdp.tabular import Keys, TabularMDP
 from rl_discrete.runs.errors import UsageError
@@ -142,7 +142,7 @@ class Tabulation:
 
     def _use(self, planner: PrioritizedSweeping) -> None:
         self.planner = planner
-        self.lookup = HammingLookup(planner, self._config.lookup_radius, self._config.lookup_fallback)
+        self.lookup = build_lookup(planner, self._config)
 
     def _affected(self, rows: Rows) -> Rows:
         """The rows, in order, at which the table's transitions that begin or end in `rows` end."""
@@ -169,6 +169,11 @@ class Tabulation:
         return TransitionArrays(
             self.keys(columns.previous), columns.actions, columns.rewards, self.keys(rows), columns.terminated
         )
+
+
+def build_lookup(planner: ReadablePlanner, config: PlannerConfig) -> HammingLookup:
+    """Action values as the configuration wants untried ones to be found."""
+    return HammingLookup(planner, config.lookup_radius, config.lookup_fallback, config.lookup_penalty)
 
 
 def load_planner(part: dict[str, NDArray[Any]], warn: Callable[[str], None] = print) -> PrioritizedSweeping:

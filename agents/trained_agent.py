@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -51,6 +51,7 @@ def load_agent(
     epsilon: float = 0.05,
     seed: int = 0,
     warn: Callable[[str], None] = print,
+    lookup_penalty: float | None = None,
 ) -> TrainedAgent:
     """The agent of a run of `rl-discrete train`; nothing of the run is changed.
 
@@ -60,6 +61,7 @@ def load_agent(
         epsilon: probability of a random action of a value-based agent: vast, dqn, and simple with dqn or qrdqn.
         seed: of random actions.
         warn: receives a line where the newest checkpoint is damaged.
+        lookup_penalty: of vast, in place of the run's `planner.lookup_penalty`.
 
     Raises:
         UsageError: the folder holds no such run, or it has no checkpoint yet.
@@ -70,6 +72,8 @@ def load_agent(
         return _load_simple(run, checkpoint, epsilon, seed, warn)
     if name == "vast":
         config = load_config(run)
+        if lookup_penalty is not None:
+            config = replace(config, planner=replace(config.planner, lookup_penalty=lookup_penalty))
         found = find_checkpoint(run, PARTS, checkpoint, warn)
         changed = changes_made(found.meta["changed"])
         policy = restore_policy(config, found, epsilon, seed)

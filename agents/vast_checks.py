@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,7 @@ def _check(config: VastConfig) -> None:
     _require(planner.cutoff > 0.0, "planner.cutoff", planner.cutoff, "> 0")
     for name in ("sweeps_per_step", "backups_per_step", "rebuild_backups", "lookup_radius"):
         _require(getattr(planner, name) >= 0, f"planner.{name}", getattr(planner, name), ">= 0")
+    _require(0.0 <= planner.lookup_penalty < math.inf, "planner.lookup_penalty", planner.lookup_penalty, ">= 0")
     _require(planner.max_bytes >= 1, "planner.max_bytes", planner.max_bytes, ">= 1")
     for name in ("batch_size", "steps_per_update"):
         _require(getattr(training, name) >= 1, f"training.{name}", getattr(training, name), ">= 1")

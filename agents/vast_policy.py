@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from rl_discrete.agents.config import VastConfig
 from rl_discrete.agents.exploration import best_actions
 from rl_discrete.agents.run_checkpoint import find_checkpoint
-from rl_discrete.agents.tabulation import load_planner
+from rl_discrete.agents.tabulation import build_lookup, load_planner
 from rl_discrete.agents.vast_run import TABLE, WEIGHTS
 from rl_discrete.agents.vast_start import build_run_encoder
 from rl_discrete.encoders.base import Encoder
-from rl_discrete.mdp.lookup import HammingLookup, ReadablePlanner
+from rl_discrete.mdp.lookup import ReadablePlanner
 from rl_discrete.runs.checkpoint import Checkpoint
 from rl_discrete.runs.config import from_mapping, read_yaml
 from rl_discrete.runs.errors import UsageError
@@ -30,7 +30,7 @@ class VastPolicy:
     """Acts on the values of a frozen table, with the Hamming fallback; has the `predict` of Stable-Baselines3.
 
     A frozen table can send the agent round in circles where codes merge several places, so that a small `epsilon`
-    does better than none.
+    does better than none; so does `planner.lookup_penalty` where actions never tried promise more than what was tried.
 
     Attributes:
         config: of the run.
@@ -50,7 +50,7 @@ class VastPolicy:
         if not 0.0 <= epsilon <= 1.0:
             raise UsageError(f"epsilon must be in [0, 1], got {epsilon}")
         self.config, self.encoder, self.planner = config, encoder, planner
-        self._lookup = HammingLookup(planner, config.planner.lookup_radius, config.planner.lookup_fallback)
+        self._lookup = build_lookup(planner, config.planner)
         self._num_actions, self._epsilon = num_actions, epsilon
         self._generator = np.random.default_rng(derive_seed(seed, "policy"))
 

@@ -12,13 +12,13 @@ import numpy.typing as npt
 from numpy.typing import NDArray
 
 from rl_discrete.agents.exploration import best_actions
+from rl_discrete.agents.tabulation import build_lookup
 from rl_discrete.agents.vast_policy import VastPolicy
 from rl_discrete.analysis.diagnostics_config import DiagnosticsConfig
 from rl_discrete.envs.chw import AnyEnv
 from rl_discrete.envs.episodes import EpisodeEnvs
 from rl_discrete.envs.frame_stack import FrameStack
 from rl_discrete.envs.make import check_discrete
-from rl_discrete.mdp.lookup import HammingLookup
 from rl_discrete.mdp.tabular import Keys
 from rl_discrete.runs.seeding import derive_seed
 
@@ -69,7 +69,7 @@ def play(
     """
     generator = np.random.default_rng(derive_seed(config.seed, "diagnostics", "actions"))
     depth, batch = policy.config.frame_stack, config.num_envs
-    lookup = HammingLookup(policy.planner, policy.config.planner.lookup_radius, policy.config.planner.lookup_fallback)
+    lookup = build_lookup(policy.planner, policy.config.planner)
     rounds = -(-config.steps // batch)
     sampled = set(generator.choice(rounds * batch, min(NUM_SAMPLES, rounds * batch), replace=False).tolist())
     columns: dict[str, list[npt.NDArray[Any]]] = {}

@@ -53,14 +53,24 @@ class HammingLookup:
         planner: read at every call, never copied.
         max_radius: the largest distance of a neighbour, in bits; None: any. Larger radii cost no time.
         fallback: Q of an action that no row within the radius has tried.
+        penalty: what Q loses for each bit of distance from the row that it is taken from.
 
     Raises:
-        UsageError: `max_radius` < 0, or a fallback that is not finite.
+        UsageError: `max_radius` < 0, a fallback that is not finite, or a penalty that is not in [0, inf).
     """
 
-    def __init__(self, planner: ReadablePlanner, max_radius: int | None = None, fallback: float = 0.0) -> None:
+    def __init__(
+        self,
+        planner: ReadablePlanner,
+        max_radius: int | None = None,
+        fallback: float = 0.0,
+        penalty: float = 0.0,
+    ) -> None:
         _check_options(max_radius, fallback)
+        if not 0.0 <= penalty < math.inf:
+            raise UsageError(f"penalty must be >= 0 and finite, got {penalty}")
         self._planner = planner
+        self._penalty = penalty
         self._max_radius = max_radius
         self._fallback = fallback
 
@@ -75,7 +85,8 @@ class HammingLookup:
         open_queries = np.flatnonzero(np.isnan(q_values).any(axis=1))
         if len(open_queries):
             found = nearest(*self._planner.view(), keys[open_queries], self._max_radius, self._fallback)
-            q_values[open_queries], radius[open_queries] = found.q, found.radius
+            q_values[open_queries] = found.q - self._penalty * found.radius.clip(min=0)
+            radius[open_queries] = found.radius
         return Estimates(q_values, radius)
 
 

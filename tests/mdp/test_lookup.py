@@ -157,6 +157,21 @@ def test_the_planner_is_asked_first_and_its_table_only_for_what_it_does_not_know
     assert planner.views == 1
 
 
+def test_a_penalty_grows_with_the_distance_and_spares_what_was_tried_here() -> None:
+    keys = np.array([[0b0000], [0b0111]], np.uint64)
+    planner = FakePlanner(keys, np.array([[1.0, np.nan], [np.nan, 5.0]]), np.array([[2, 0], [0, 2]]))
+    queries = np.array([[0b0000], [0b0001], [0b1111 << 20]], np.uint64)
+    free, charged = (
+        HammingLookup(planner, 4, fallback=0.5, penalty=penalty).q_values(queries) for penalty in (0, 0.25)
+    )
+    assert free.q.tolist() == [[1.0, 5.0], [1.0, 5.0], [1.0, 0.5]]
+    assert free.radius.tolist() == [[0, 3], [1, 2], [4, -1]]
+    assert charged.q.tolist() == [[1.0, 5.0 - 0.75], [1.0 - 0.25, 5.0 - 0.5], [0.0, 0.5]]
+    for penalty in (-0.1, np.nan, np.inf):
+        with pytest.raises(UsageError, match="penalty must be >= 0 and finite"):
+            HammingLookup(planner, penalty=penalty)
+
+
 def test_a_planner_that_changes_is_read_anew() -> None:
     keys, q, counts = random_table(7, 5, 1, 1, 64, 1.0)
     planner = FakePlanner(keys, q, counts)
