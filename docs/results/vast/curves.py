@@ -35,6 +35,7 @@ RECOVERIES = {
 }
 COLOURS = {
     "ish": "tab:blue",
+    "gs": "tab:blue",
     "cells": "tab:green",
     "vast": "tab:purple",
     "untrained": "tab:brown",
