@@ -102,7 +102,7 @@ def _evaluate(
     films = config.videos if filmed else 0
     return evaluate(
         agent.policy,
-        partial(agent.make_env, **config.env_kwargs, **({"render_mode": "rgb_array"} if films else {})),
+        partial(agent.make_env, **{**config.env_kwargs, **({"render_mode": "rgb_array"} if films else {})}),
         config.episodes,
         config.seed,
         max_steps=config.max_steps,
