@@ -266,6 +266,7 @@ OTHER: dict[str, Any] = {
     "network.decoder": "deconv",
     "network.decoder_channels": (5,),
     "network.half_resolution": False,
+    "network.likelihood": "standard",
     "network.prior_hidden": (8,),
 }
 FOREIGN = {"num_categories", "vector_noise", "ish", "gs"}  # of other encoders or of vectors
