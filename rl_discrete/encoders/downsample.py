@@ -5,15 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from rl_discrete.encoders.cells import BRIGHTEST, cell_means
 from rl_discrete.encoders.config import EncoderConfig
 from rl_discrete.encoders.fixed import FixedEncoder
 from rl_discrete.encoders.observations import Observations, check_observations
-from rl_discrete.encoders.restoring import check_state
 from rl_discrete.latents.codes import Codes
 from rl_discrete.runs.errors import UsageError
 
@@ -54,13 +51,6 @@ class DownsampleEncoder(FixedEncoder):
         frames = means.reshape(len(means), self._stack, channels, *means.shape[2:])  # (B, stack, C, h, w)
         grey: Codes = frames.sum(2) * levels // (channels * (BRIGHTEST + 1))
         return grey.reshape(len(grey), self._stack * means.shape[2] * means.shape[3])
-
-    def state(self) -> dict[str, Tensor]:
-        """Nothing is learned or drawn: the sizes alone, so that another encoder's state is refused."""
-        return {"sizes": torch.zeros(self.num_latents, self.num_categories, dtype=torch.uint8)}
-
-    def load_state(self, state: dict[str, Tensor]) -> None:
-        check_state(self.state(), state)
 
     def frozen_copy(self) -> DownsampleEncoder:
         return DownsampleEncoder(self._shape, self._config, self._stack)

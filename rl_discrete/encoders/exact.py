@@ -5,12 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from rl_discrete.encoders.fixed import FixedEncoder
 from rl_discrete.encoders.observations import Observations, check_observations
-from rl_discrete.encoders.restoring import check_state
 from rl_discrete.latents.codes import Codes
 
 _FLOAT_BITS = 32
@@ -39,13 +36,6 @@ class ExactEncoder(FixedEncoder):
         words = np.ascontiguousarray(flat + np.float32(0.0)).view(np.uint32)  # -0.0 + 0.0 is 0.0
         bits = words[:, :, None] >> np.arange(_FLOAT_BITS, dtype=np.uint32) & 1
         return bits.reshape(len(flat), self.num_latents).astype(np.int64)
-
-    def state(self) -> dict[str, Tensor]:
-        """Nothing is learned or drawn: the sizes alone, so that another encoder's state is refused."""
-        return {"sizes": torch.zeros(self.num_latents, self.num_categories, dtype=torch.uint8)}
-
-    def load_state(self, state: dict[str, Tensor]) -> None:
-        check_state(self.state(), state)
 
     def frozen_copy(self) -> ExactEncoder:
         return ExactEncoder(self._shape)

@@ -7,6 +7,7 @@ from copy import deepcopy
 from typing import NoReturn
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -47,6 +48,13 @@ class FixedEncoder(ABC):
 
     def decode(self, keys: Keys) -> NDArray[np.uint8] | None:
         return None
+
+    def state(self) -> dict[str, Tensor]:
+        """Where nothing is learned or drawn: the sizes alone, so that another encoder's state is refused."""
+        return {"sizes": torch.zeros(self.num_latents, self.num_categories, dtype=torch.uint8)}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        check_state(self.state(), state)
 
 
 class FrozenEncoder(FixedEncoder):
