@@ -98,6 +98,7 @@ def run(folder: Path, name: str, row: str, settings: dict[str, Any]) -> dict[str
 
 
 def main() -> None:
+    """Makes the runs that are missing, in the folder named on the command line, and prints what decides."""
     folder = Path(sys.argv[1])
     if not (folder / "data").exists():
         hold_out(folder / "data")
