@@ -1,7 +1,7 @@
 """The five mazes of Corneil, Gerstner and Brea (2018) as data: walls, starts, rewards and ends.
 
 The coordinates are those of the maps in the authors' repository (github.com/danecor/VaST), in map units; walls are
-textured anew. Every wall piece shows a mark, so that places can be told apart by sight.
+textured anew. Every wall piece shows a mark of its own, so that places can be told apart by sight.
 """
 
 from __future__ import annotations
@@ -13,12 +13,25 @@ from rl_discrete.envs.doom_engine import Pose
 from rl_discrete.envs.doom_map import DoomMap, Point, Wall, cut
 
 MARKS = (
-    *("REDWALL1", "SILVER2", "DOGRMSC", "MURAL1", "PANBLUE", "AQTRIM07", "LITEMET", "SP_HOT1", "AQBRIK03", "LITEYEL3"),
-    *("SMSTONE6", "CEMENT4", "SKINBORD", "AQLITE08", "BSTONE3", "SP_ROCK1", "AQBRIK02", "LITESTON", "MC8", "GRAYTAN4"),
-    *("AQLITE15", "A-VINES", "SKIN2", "COMPUTE3", "GSTONE2", "AQLITE09", "CARLLF2", "COMPOHSO", "SP_FACE2", "LITE96"),
-    *("ESPIGR2", "AQTRIM04", "SKSNAKE4", "AQSECT08"),
+    *("REDWALL1", "SILVER2", "DOGRMSC", "MURAL1", "PANBLUE", "AQTRIM07", "LITEMET", "SP_HOT1", "AQBRIK03"),
+    *("LITEYEL3", "SMSTONE6", "CEMENT4", "SKINBORD", "AQLITE08", "BSTONE3", "SP_ROCK1", "AQBRIK02", "LITESTON"),
+    *("MC8", "GRAYTAN4", "AQLITE15", "A-VINES", "SKIN2", "COMPUTE3", "GSTONE2", "AQLITE09", "CARLLF2", "COMPOHSO"),
+    *("SP_FACE2", "LITE96", "ESPIGR2", "AQTRIM04", "SKSNAKE4", "AQSECT08", "PWHITE", "PGREEN", "AQLITE05", "PBLUE"),
+    *("PORAN", "STONEW5", "DLEVSIGN", "ZZWOLF12", "ZZWOLF3B", "YELMETAL", "ZZWOLF2", "COMPSTA1", "COMPBLUE"),
+    *("AQLITE11", "A-ASKIN3", "AQLITE03", "ZZWOLF13", "AQLITE16", "DOC1", "BLAKWAL1", "AQLITE14", "AQSECT07"),
+    *("SKSPINE1", "ZZWOLF6", "CEMENT2", "ZZWOLF2B", "AQPANL04", "A-ASKIN4", "ZZWOLF4", "ZZWOLF9", "CEMENT5"),
+    *("AQLITE21", "COMPTILE", "DORED", "ZELDOOR", "COMPUTE1", "A-CAMO5", "CEMENT1", "LITE2", "CRBWHBP", "GRAYTAN6"),
+    *("AQMETL05", "ZZWOLF3", "CRAWLBP", "AQLITE07", "CEMENT8", "ZZWOLF1", "CRATELIT", "ZZWOLF7", "METAL-BD"),
+    *("CEMPOIS", "SILVER3", "CR64HBG", "AQLITE12", "CR64HGBP", "SUPPORT2", "BROWNPIP", "TNTDOOR", "ZZWOLF8"),
+    *("SK_RIGHT", "SLIME8", "ESPITAN3", "GRAYDANG", "CEMENT3", "GRAYTALL", "DOGLDIR", "BIGDOOR7", "SKULWAL3"),
+    *("AQPIPE02", "AQLITE01", "SLADAGN", "SK_LEFT", "CR64HBBP", "PIPEWAL2", "BTNTSLVR", "BRNPOIS2", "CRWDS64"),
+    *("SKSNAKE3", "MODWALL4", "SPCDOOR4", "AQSECT15", "AQPIPE11", "SLOPPY1", "ZZWOLF7B", "AQSECT06", "BASE3"),
+    *("AQCONC14", "METAL6", "PANBLACK", "PLAT1", "ZDOORB1", "AQCONC17", "PANEL6", "DOKGRIR", "AQDOOR01", "GRAYTAN1"),
 )
-"""Wall textures of Freedoom, 128 units high, none of them animated."""
+"""Wall textures of Freedoom, 128 units high, none of them animated, as many as the maze with most wall pieces needs.
+
+The later ones were picked one by one, each the texture least like all before it in the mean colours of its sixteenths.
+"""
 
 
 @dataclass(frozen=True)
@@ -85,17 +98,15 @@ def _walls(corners: list[Point], piece: float) -> tuple[Wall, ...]:
     """The outline through these corners, cut into pieces; every piece shows the next mark."""
     walls: list[Wall] = []
     for start, end in zip(corners, corners[1:] + corners[:1], strict=True):
-        used = len(walls) % len(MARKS)
-        walls += cut(Wall(start, end, None), piece, MARKS[used:] + MARKS[:used])
+        walls += cut(Wall(start, end, None), piece, MARKS[len(walls) :])
     return tuple(walls)
 
 
-def _inner_walls(segments: list[tuple[Point, Point]], piece: float) -> tuple[Wall, ...]:
-    """Thin walls, cut into pieces, with marks of their own on both sides."""
+def _inner_walls(segments: list[tuple[Point, Point]], piece: float, used: int) -> tuple[Wall, ...]:
+    """Thin walls, cut into pieces, with marks of their own on both sides; the first `used` marks stand elsewhere."""
     walls: list[Wall] = []
     for start, end in segments:
-        used = (2 * len(walls) + 7) % len(MARKS)
-        marks = MARKS[used:] + MARKS[:used]
+        marks = MARKS[used + 2 * len(walls) :]
         walls += cut(Wall(start, end, None), piece, marks[::2], marks[1::2])
     return tuple(walls)
 
@@ -154,7 +165,7 @@ H_MAZE = Maze(
     maps=(
         DoomMap(
             "MAP01",
-            _walls(_H_CORNERS, 256.0),
+            _walls(_H_CORNERS, 128.0),
             inner=(Wall((-960.0, -576.0), (-832.0, -576.0), None),),
         ),
     ),
@@ -198,14 +209,10 @@ _HALL_SEGMENTS: list[tuple[Point, Point]] = [
 _RING = [(side, 64.0 * i + 32.0) for side in (-448.0, 448.0) for i in range(-8, 8)]
 _RING += [(64.0 * i, side) for side in (-448.0, 448.0) for i in range(-6, 7) if (i, side) != (-6, -448.0)]
 
+_HALL_OUTLINE = _walls([(-512.0, 512.0), (512.0, 512.0), (512.0, -512.0), (-512.0, -512.0)], 128.0)
+
 HALL = Maze(
-    maps=(
-        DoomMap(
-            "MAP01",
-            _walls([(-512.0, 512.0), (512.0, 512.0), (512.0, -512.0), (-512.0, -512.0)], 128.0),
-            inner=_inner_walls(_HALL_SEGMENTS, 128.0),
-        ),
-    ),
+    maps=(DoomMap("MAP01", _HALL_OUTLINE, inner=_inner_walls(_HALL_SEGMENTS, 128.0, len(_HALL_OUTLINE))),),
     starts=tuple(_RING),
     ends=(Area(1.0, west=-40.0, east=40.0, south=-40.0, north=40.0),),
 )

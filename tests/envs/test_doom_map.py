@@ -160,9 +160,11 @@ def test_the_passage_is_the_only_way_into_the_right_arm() -> None:
     assert max(x for x, _ in closed) < 64.0 < 288.0 < max(x for x, _ in opened)
 
 
-def test_every_mark_of_the_plus_maze_shows_once() -> None:
-    shown = [wall.front for wall in PLUS.maps[0].outline]
-    assert len(shown) == len(set(shown)) == 20
+@pytest.mark.parametrize(("maze", "pieces"), [(PLUS, 20), (T_MAZE, 20), (H_MAZE, 72), (HALL, 122), (HALL_HAZARD, 122)])
+def test_every_mark_of_a_maze_shows_once(maze: Maze, pieces: int) -> None:
+    walls = maze.maps[0].outline + maze.maps[0].inner
+    shown = [mark for wall in walls for mark in (wall.front, wall.back) if mark is not None]
+    assert len(shown) == len(set(shown)) == pieces
 
 
 def test_marks_are_many_and_differ() -> None:
