@@ -1,11 +1,12 @@
-"""Chooses the settings of the preset `best` without the test set, and prints what was found.
+"""Chooses the settings of the presets without the test set, and prints what was found.
 
-    python docs/results/mnist-selection/select_presets.py FOLDER
+    python docs/results/mnist-selection/select_presets.py FOLDER [NAME ...]
 
 The last 10,000 training images stand in for the test images, and MNIST's own test files are not in the folder that the
 benchmark is given. What decides was fixed before the first run: the BCE of the held-out images for the autoencoder,
-and the score of the LSTM's samples over that of reconstructions for the prior. The seed is none of those reported.
-Runs that FOLDER holds already are not made again; each one's result is copied to this folder when it ends.
+and the score of the LSTM's samples over that of reconstructions for the prior. A setting takes the preset's place when
+it is better by more than seeds of one setting spread, 0.3 nats. The seed is none of those reported. Runs that this
+folder holds the result of are not made again. NAMEs are the beginnings of the names of the runs to make, all without.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import json
 import struct
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,45 +28,87 @@ from rl_discrete.data.mnist import load_images
 HERE = Path(__file__).parent
 HELD_OUT = 10_000
 SEED = 10
+QUICK = {"prior_training": {"epochs": 1}, "num_samples": 1000}  # where the autoencoder alone is compared
 NO_AVERAGE = {"training": {"average_decay": 0.0, "final_learning_rate": 0.0}}
 NOT_DISTORTED = {"augmentation": {"share": 0.0}}
-QUICK = {"prior_training": {"epochs": 1}, "num_samples": 1000}  # where the autoencoder alone is compared
+HALF_DISTORTED = {"augmentation": {"strength": 0.1}}
+MORE_DISTORTED = {"augmentation": {"strength": 0.25, "share": 0.75, "until": 0.8}}
+DEEP = {"hidden": [512], "residual_layers": 2}
+WIDE = {"hidden": [1024], "residual_layers": 0}
 
 
-def _gs(**settings: float) -> dict[str, Any]:
+def _gs(**settings: Any) -> dict[str, Any]:
     return {"autoencoder": {"gs": settings}}
 
 
-def _for_row(row: str, settings: dict[str, Any]) -> dict[str, Any]:
-    return {"row_settings": {row: settings}}
+def _ish(**settings: float) -> dict[str, Any]:
+    return {"autoencoder": {"ish": settings}}
 
 
-BCE = {
-    "gs-16x2": {
+def _network(**settings: Any) -> dict[str, Any]:
+    return {"autoencoder": {"network": settings}}
+
+
+def _rate(rate: float) -> dict[str, Any]:
+    return {"training": {"learning_rate": rate}}
+
+
+BCE: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
+    ("best", "gs-16x2"): {
         "preset": {},
         "weights not averaged": NO_AVERAGE,
         "beta 0": _gs(beta=0.0),
         "images not distorted": NOT_DISTORTED,
+        "rate 2e-3": _rate(2e-3),
+        "rate 8e-3": _rate(8e-3),
+        "one wide layer": _network(**WIDE),
+        "temperature to 0.5": _gs(temperature_end=0.5),
+        "straight-through, temperature to 0.5": _gs(estimator="straight_through", temperature_end=0.5),
+        "images distorted half as much": HALF_DISTORTED,
+        "images distorted more and longer": MORE_DISTORTED,
     },
-    "ish-32x2": {
+    ("best", "ish-32x2"): {
         "preset": {},
         "weights not averaged": NO_AVERAGE,
         "images not distorted": NOT_DISTORTED,
+        "rate 2e-3": _rate(2e-3),
+        "rate 8e-3": _rate(8e-3),
+        "one wide layer": _network(**WIDE),
+        "noise 0.5": _ish(noise=0.5),
+        "half of the bits rounded": _ish(hard_share=0.5),
+        "images distorted more and longer": MORE_DISTORTED,
     },
-    "gs-30x10": {
+    ("best", "gs-30x10"): {
         "preset": {},
         "beta 0.1 throughout": _gs(beta_start=0.1, beta=0.1),
+        "rate 8e-3": _rate(8e-3),
+        "one wide layer": _network(**WIDE),
     },
-    "ish-96x2": {
+    ("best", "ish-96x2"): {
         "preset": {},
         "as the shorter rows": {
-            "autoencoder": {"network": {"hidden": [512], "residual_layers": 2}},
+            "autoencoder": {"network": DEEP},
             "training": {"learning_rate": 4e-3, "final_learning_rate": 0.3, "average_decay": 0.9995},
         },
+        "rate 8e-3": _rate(8e-3),
+        "rate 3.2e-2": _rate(3.2e-2),
+        "noise 0.5": _ish(noise=0.5),
     },
+    ("deck", "gs-16x2"): {"preset": {}, "rate 2.5e-3": _rate(2.5e-3), "rate 1e-2": _rate(1e-2)},
+    ("deck", "ish-96x2"): {"preset": {}, "rate 2.5e-3": _rate(2.5e-3), "rate 1e-2": _rate(1e-2)},
 }
-"""Rows, and the settings tried on each: the preset's own, and what it departs from."""
-SCORES = {"ish-32x2": {"preset": {}, "prior on codes not distorted": {"prior_augmentation": {"share": 0.0}}}}
+"""For each preset and row the settings tried, each a departure from the preset's own."""
+SCORES: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
+    ("best", "ish-32x2"): {
+        "preset": {},
+        "prior on codes not distorted": {"prior_augmentation": {"share": 0.0}},
+        "prior of 96 units": {"prior": {"hidden": 96}},
+        "prior of 256 units": {"prior": {"hidden": 256}},
+        "prior at rate 2e-3": {"prior_training": {"learning_rate": 2e-3}},
+        "prior at rate 8e-3": {"prior_training": {"learning_rate": 8e-3}},
+        "prior on codes distorted half as much": {"prior_augmentation": {"strength": 0.125}},
+    }
+}
 
 
 def hold_out(folder: Path) -> Path:
@@ -82,14 +126,14 @@ def hold_out(folder: Path) -> Path:
     return folder
 
 
-def run(folder: Path, name: str, row: str, settings: dict[str, Any]) -> dict[str, Any]:
+def run(folder: Path, name: str, preset: str, row: str, settings: dict[str, Any]) -> dict[str, Any]:
     """The row's part of result.json of one run."""
     kept = HERE / f"{name}.json"
     if not kept.exists():
         config = folder / f"{name}.yaml"
         config.write_text(yaml.safe_dump(settings))
         command = [str(Path(sys.executable).parent / "rl-discrete"), "mnist-bench", "--rows", row, "--seeds", str(SEED)]
-        command += ["--data-dir", str(folder / "data"), "--config", str(config)]
+        command += ["--preset", preset, "--data-dir", str(folder / "data"), "--config", str(config)]
         subprocess.run([*command, "--out", str(folder / name)], check=True)
         result = json.loads((folder / name / "result.json").read_text())
         found = {key: value for key, value in result["rows"][0].items() if key != "variables"}
@@ -97,22 +141,29 @@ def run(folder: Path, name: str, row: str, settings: dict[str, Any]) -> dict[str
     return dict(json.loads(kept.read_text()))
 
 
+def each_run(kind: str, tried: dict[tuple[str, str], dict[str, dict[str, Any]]]) -> Iterator[tuple[Any, ...]]:
+    """Name, preset, row, title and settings of every run of a kind that the command line asks for."""
+    for (preset, row), settings in tried.items():
+        for title, changed in settings.items():
+            name = f"{kind}-{'' if preset == 'best' else preset + '-'}{row}-{title.replace(',', '').replace(' ', '_')}"
+            if any(name.startswith(asked) for asked in sys.argv[2:] or [""]):
+                yield name, preset, row, title, changed
+
+
 def main() -> None:
     """Makes the runs that are missing, in the folder named on the command line, and prints what decides."""
     folder = Path(sys.argv[1])
     if not (folder / "data").exists():
         hold_out(folder / "data")
-    for row, tried in BCE.items():
-        for title, settings in tried.items():
-            name = f"bce-{row}-{title.replace(' ', '_')}"
-            found = run(folder, name, row, {**QUICK, **_for_row(row, settings)})
-            print(f"{row:9} {title:32} BCE {found['reconstruction_bce']['mean']:.2f}", flush=True)
-    for row, tried in SCORES.items():
-        for title, settings in tried.items():
-            found = run(folder, f"score-{row}-{title.replace(' ', '_')}", row, _for_row(row, settings))
-            score, whole = found["priors"]["lstm"], found["reconstruction"]
-            share = score["inception_score"]["mean"] / whole["inception_score"]["mean"]
-            print(f"{row:9} {title:32} score of samples over reconstructions {share:.3f}", flush=True)
+    for name, preset, row, title, changed in each_run("bce", BCE):
+        found = run(folder, name, preset, row, {**QUICK, "row_settings": {row: changed}})
+        print(f"{preset} {row:9} {title:37} BCE {found['reconstruction_bce']['mean']:.2f}", flush=True)
+    for name, preset, row, title, changed in each_run("score", SCORES):
+        found = run(folder, name, preset, row, {"row_settings": {row: changed}})
+        prior, whole = found["priors"]["lstm"], found["reconstruction"]
+        share = prior["inception_score"]["mean"] / whole["inception_score"]["mean"]
+        figures = f"samples over reconstructions {share:.3f}, code length {prior['code_length']['mean']:.2f}"
+        print(f"{preset} {row:9} {title:37} {figures}", flush=True)
 
 
 if __name__ == "__main__":
