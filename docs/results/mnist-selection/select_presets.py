@@ -76,6 +76,7 @@ BCE: dict[str, dict[str, dict[str, Any]]] = {
         "noise 0.5, rate 8e-3": {**_ish(noise=0.5), **_rate(8e-3)},
         "noise 0.25, rate 8e-3": {**_ish(noise=0.25), **_rate(8e-3)},
         "half of the bits rounded": _ish(hard_share=0.5),
+        "half of the bits rounded, rate 8e-3": {**_ish(hard_share=0.5), **_rate(8e-3)},
     },
     "gs-30x10": {
         "as it was": {},
@@ -96,20 +97,25 @@ BCE: dict[str, dict[str, dict[str, Any]]] = {
 """Rows, and the settings tried on each: departures from the preset as it was then."""
 BEFORE = {row: _rate(4e-3) for row in ("gs-16x2", "ish-32x2", "gs-30x10")}
 """What the preset had where these runs have changed it since."""
+PRIOR_BEFORE = {"prior_training": {"learning_rate": 4e-3}}
 SCORES: dict[str, dict[str, dict[str, Any]]] = {
     "ish-32x2": {
         "as it was": _rate(4e-3),
         "as it was, prior on codes not distorted": {**_rate(4e-3), "prior_augmentation": {"share": 0.0}},
         "noise 0.5, rate 8e-3": _ish(noise=0.5),
-        "preset": {},
+        "rate 8e-3": {},
         "prior of 96 units": {"prior": {"hidden": 96}},
         "prior of 256 units": {"prior": {"hidden": 256}},
         "prior at rate 2e-3": {"prior_training": {"learning_rate": 2e-3}},
         "prior at rate 8e-3": {"prior_training": {"learning_rate": 8e-3}},
         "prior on codes distorted half as much": {"prior_augmentation": {"strength": 0.125}},
-    }
+    },
+    "ish-96x2": {
+        "as it was": {},
+        "prior at rate 8e-3": {"prior_training": {"learning_rate": 8e-3}},
+    },
 }
-"""The same for the prior; departures from the preset as it is, whose autoencoder the first runs chose."""
+"""The same for the prior: departures from PRIOR_BEFORE on codes of the preset as it is, which the first runs chose."""
 
 
 def hold_out(folder: Path) -> Path:
@@ -160,7 +166,7 @@ def main() -> None:
         found = run(folder, name, row, {**QUICK, "row_settings": {row: merge(BEFORE.get(row, {}), changed)}})
         print(f"{row:9} {title:40} BCE {found['reconstruction_bce']['mean']:.2f}", flush=True)
     for name, row, title, changed in each_run("score", SCORES):
-        found = run(folder, name, row, {"row_settings": {row: changed}})
+        found = run(folder, name, row, {"row_settings": {row: merge(PRIOR_BEFORE, changed)}})
         prior, whole = found["priors"]["lstm"], found["reconstruction"]
         share = prior["inception_score"]["mean"] / whole["inception_score"]["mean"]
         figures = f"samples over reconstructions {share:.3f}, code length {prior['code_length']['mean']:.2f}"
