@@ -23,10 +23,6 @@ class ExplorationConfig:
     """Probability of a random action in the long run, in [0, 1]."""
     steps: int = 10_000
     """Env steps, after the burn-in, over which the probability falls from `start` to `end`, >= 0."""
-    tolerance: float = 0.0
-    """Values that differ by no more than this, >= 0, are equally good: one of their actions is drawn. Values are only
-    known to within `planner.cutoff / (1 - planner.discount)`; where no reward is in sight they differ by less, always
-    in the same way, so that an agent without tolerance keeps running into the same corner."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +46,6 @@ class PlannerConfig:
     lookup_penalty: float = 0.0
     """What a value taken from other states loses for each bit of their distance, >= 0: what was tried here then counts
     more than what a neighbour promises, so that a table that learns no more leads nobody round in circles."""
-    merge_radius: int = 0
-    """An observation takes the key of the nearest state within this Hamming distance, >= 0, so that long codes do not
-    make a new state of every picture; 0: every code is a state of its own, as in the paper."""
     optimistic_value: float | None = None
     """Value of an action never tried, in the values of states; by default untried actions are left out."""
     max_bytes: int = 2_000_000_000

@@ -46,7 +46,7 @@ class Exploration:
         """Actions for envs whose action values are `values` (B, A), none of them nan."""
         greedy = self._generator.random(len(values)) >= self.epsilon(step)
         actions = self._generator.integers(self._num_actions, size=len(values))
-        best = best_actions(values, self._generator, self._config.tolerance)
+        best = best_actions(values, self._generator)
         return Choice(np.where(greedy, best, actions), greedy)
 
     def state(self) -> dict[str, Any]:
@@ -57,9 +57,7 @@ class Exploration:
         self._generator.bit_generator.state = state
 
 
-def best_actions(
-    values: NDArray[np.float64], generator: np.random.Generator, tolerance: float = 0.0
-) -> NDArray[np.int64]:
-    """The best action of each row of `values` (B, A); of those within `tolerance` of it one at random."""
-    good = values >= values.max(axis=1, keepdims=True) - tolerance
-    return np.asarray(np.where(good, generator.random(values.shape), -1.0).argmax(axis=1), np.int64)
+def best_actions(values: NDArray[np.float64], generator: np.random.Generator) -> NDArray[np.int64]:
+    """The best action of each row of `values` (B, A); where several are equally good, one of them at random."""
+    ranks = np.where(values == values.max(axis=1, keepdims=True), generator.random(values.shape), -1.0)
+    return np.asarray(ranks.argmax(axis=1), np.int64)

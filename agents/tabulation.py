@@ -18,7 +18,6 @@ from rl_discrete.agents.config import PlannerConfig
 from rl_discrete.data.replay import Replay
 from rl_discrete.mdp.checks import TransitionArrays
 from rl_discrete.mdp.lookup import Estimates, HammingLookup, ReadablePlanner
-from rl_discrete.mdp.merging import merge, nearest_known
 from rl_discrete.mdp.sweeping import PrioritizedSweeping
 from rl_discrete.mdp.tabular import Keys, TabularMDP
 from rl_discrete.runs.errors import UsageError
@@ -62,10 +61,8 @@ class Tabulation:
         return self._keys[rows % len(self._keys)]
 
     def assign(self, rows: Rows, keys: Keys) -> None:
-        """Gives rows that the replay has just received their keys, or those of states that differ in few bits."""
-        if self._config.merge_radius:
-            keys = nearest_known(keys, self._states(), self._config.merge_radius)
-        self._keep(rows, keys)
+        """Gives rows that the replay has just received their keys."""
+        self._keys[rows % len(self._keys)] = keys
 
     def observe(self, rows: Rows) -> None:
         """Adds the transitions that end in `rows`, as far as the table takes them; a start ends none."""
@@ -84,13 +81,11 @@ class Tabulation:
             rows: rows of the replay, none of them twice.
             keys: their new keys (B, W).
         """
-        if self._config.merge_radius:
-            keys = nearest_known(keys, self._states(), self._config.merge_radius)
         changed = (self.keys(rows) != keys).any(axis=1) & ~self._replay.columns(rows).terminated
         rows, keys = rows[changed], keys[changed]
         affected = self._affected(rows)
         removed = self._arrays(affected)
-        self._keep(rows, keys)
+        self.assign(rows, keys)
         if self._partial:
             self._remove(removed)
             self._add(self._arrays(affected))
@@ -114,9 +109,7 @@ class Tabulation:
         states = ~self._replay.columns(rows).terminated
         before = self.keys(rows)[states]
         values = self.planner.values(before)
-        if self._config.merge_radius:
-            keys = merge(keys, self._config.merge_radius)
-        self._keep(rows, keys)
+        self.assign(rows, keys)
         self._use(self._empty())
         self._partial = False
         self.observe(rows)
@@ -139,7 +132,7 @@ class Tabulation:
     def load_state(self, state: dict[str, dict[str, NDArray[Any]]]) -> None:
         """Continues from what `state` gave; the replay stands where it stood then."""
         part = state["keys"]
-        self._keep(part["rows"], part["keys"])
+        self.assign(part["rows"], part["keys"])
         self._partial = bool(part["partial"])
         self._use(load_planner(state["table"], self._warn))
 
@@ -150,14 +143,6 @@ class Tabulation:
     def _use(self, planner: PrioritizedSweeping) -> None:
         self.planner = planner
         self.lookup = build_lookup(planner, self._config)
-
-    def _keep(self, rows: Rows, keys: Keys) -> None:
-        self._keys[rows % len(self._keys)] = keys
-
-    def _states(self) -> Keys:
-        """The keys of states in which something was tried."""
-        keys, _, counts = self.planner.view()
-        return keys[counts.any(axis=1)]
 
     def _affected(self, rows: Rows) -> Rows:
         """The rows, in order, at which the table's transitions that begin or end in `rows` end."""

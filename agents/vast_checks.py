@@ -46,7 +46,7 @@ def _check(config: VastConfig) -> None:
     _require(config.burn_in >= 0, "burn_in", config.burn_in, ">= 0")
     _require(0.0 <= planner.discount < 1.0, "planner.discount", planner.discount, "in [0, 1)")
     _require(planner.cutoff > 0.0, "planner.cutoff", planner.cutoff, "> 0")
-    for name in ("sweeps_per_step", "backups_per_step", "rebuild_backups", "lookup_radius", "merge_radius"):
+    for name in ("sweeps_per_step", "backups_per_step", "rebuild_backups", "lookup_radius"):
         _require(getattr(planner, name) >= 0, f"planner.{name}", getattr(planner, name), ">= 0")
     _require(0.0 <= planner.lookup_penalty < math.inf, "planner.lookup_penalty", planner.lookup_penalty, ">= 0")
     _require(planner.max_bytes >= 1, "planner.max_bytes", planner.max_bytes, ">= 1")
@@ -57,7 +57,6 @@ def _check(config: VastConfig) -> None:
         value = getattr(exploration, name)
         _require(0.0 <= value <= 1.0, f"exploration.{name}", value, "in [0, 1]")
     _require(exploration.steps >= 0, "exploration.steps", exploration.steps, ">= 0")
-    _require(0.0 <= exploration.tolerance < math.inf, "exploration.tolerance", exploration.tolerance, ">= 0")
     for text in config.changes:
         Change.parse(text)
         _require(config.changes.count(text) == 1, "changes", text, "made once")

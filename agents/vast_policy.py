@@ -73,7 +73,7 @@ class VastPolicy:
             Actions int64 (B,), or () for a single env, and the state for the next call.
         """
         values, following = self.values(observation, state, episode_start)
-        actions = best_actions(values, self._generator, self.config.exploration.tolerance)
+        actions = best_actions(values, self._generator)
         if not deterministic:
             random = self._generator.random(len(actions)) < self._epsilon
             actions = np.where(random, self._generator.integers(self._num_actions, size=len(actions)), actions)

@@ -201,29 +201,3 @@ def test_a_table_at_its_memory_cap_is_still_relabelled(tmp_path: Path, capsys: p
     tabulation.planner.plan(1000)
     assert tabulation.planner.drift() < 1e-9
     assert tabulation.planner.table.num_bytes <= 20_000
-
-
-def test_codes_within_the_merge_radius_are_one_state(tmp_path: Path) -> None:
-    replay = make_replay(tmp_path)
-    tabulation = Tabulation(replay, NUM_ACTIONS, 1, PlannerConfig(merge_radius=2))
-
-    def visit(*keys: int, **columns: Any) -> NDArray[np.int64]:
-        rows = append(replay, **columns)
-        tabulation.assign(rows, np.array(keys, np.uint64)[:, None])
-        tabulation.observe(rows)
-        return rows
-
-    visit(0b1, 0b110000, starts=[1, 1])
-    visit(0b100000, 0b110000)
-    rows = visit(0b10, 0b111111)
-    assert tabulation.keys(rows)[:, 0].tolist() == [0b1, 0b111111], "0b10 is 2 bits from 0b1, 0b111111 3 from any"
-    assert tabulation.relabel(rows[1:], np.array([[0b110011]], np.uint64)) == 1
-    assert tabulation.keys(rows)[:, 0].tolist() == [0b1, 0b110000]
-
-    tabulation.rebuild(np.array([0b1, 0b110000, 0b100, 0b110000, 0b11, 0b111], np.uint64)[:, None])
-    left = np.unique(tabulation.keys(replay.rows()))
-    assert left.tolist() == [0b1, 0b110000], "0b100 and 0b111 join 0b1"
-    restored = Tabulation(replay, NUM_ACTIONS, 1, PlannerConfig(merge_radius=2))
-    restored.load_state(tabulation.state())
-    assert_same_table(restored, tabulation)
-    assert (restored.keys(replay.rows()) == tabulation.keys(replay.rows())).all()
