@@ -15,18 +15,23 @@ ENCODERS = ("vast", "ish", "gs", "simhash", "downsample", "exact")
 class EncoderNetworkConfig:
     """Networks between observations and codes. The default is small enough for two cores."""
 
+    shrink: int = 1
+    """Side of the blocks of pixels, >= 1, that are averaged before the encoder sees an image, and in what it
+    reconstructs."""
     channels: tuple[int, ...] = (16, 32)
-    """Output channels of the encoder's convolutions."""
+    """Output channels of the encoder's convolutions; none, with as many kernels and strides: fully connected layers see
+    the pixels. On small images these are several times faster, where things stand still as walls do."""
     kernels: tuple[int, ...] = (8, 4)
     """Kernel sizes of the convolutions, one each."""
     strides: tuple[int, ...] = (4, 2)
     """Strides of the convolutions, one each."""
     hidden: tuple[int, ...] = (128,)
     """Widths of the fully connected layers after the convolutions; for vectors, all there is."""
-    decoder: Literal["shuffle", "deconv"] = "shuffle"
-    """`shuffle`: one convolution and PixelShuffle, fast; `deconv`: four transposed convolutions, as in the paper."""
+    decoder: Literal["shuffle", "deconv", "dense"] = "shuffle"
+    """`shuffle`: one convolution and PixelShuffle, fast; `deconv`: four transposed convolutions, as in the paper;
+    `dense`: the layers of `hidden` backwards."""
     decoder_channels: tuple[int, ...] = (32,)
-    """Channels of the decoder, code side first: 1 for `shuffle`, 4 for `deconv`."""
+    """Channels of the decoder, code side first: 1 for `shuffle`, 4 for `deconv`, none for `dense`."""
     half_resolution: bool = True
     """Reconstruct frames at half their height and width; the loss is scaled up to the full number of pixels."""
     likelihood: Literal["bernoulli", "standard"] = "bernoulli"

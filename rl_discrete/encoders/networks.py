@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -24,8 +25,8 @@ def layers(widths: Sequence[int]) -> nn.Sequential:
 
 def image_encoder(shape: tuple[int, int, int], num_outputs: int, config: EncoderNetworkConfig) -> nn.Sequential:
     """Images (B, C, H, W) -> (B, num_outputs): convolutions that divide the size by their stride, rounded up."""
-    channels, height, width = shape
-    stack: list[nn.Module] = []
+    channels, height, width = shape[0], -(-shape[1] // config.shrink), -(-shape[2] // config.shrink)
+    stack: list[nn.Module] = [nn.AvgPool2d(config.shrink, ceil_mode=True)] if config.shrink > 1 else []
     for out, kernel, stride in zip(config.channels, config.kernels, config.strides, strict=True):
         padding = _padding(height, kernel, stride), _padding(width, kernel, stride)
         stack += [nn.Conv2d(channels, out, kernel, stride, padding), nn.ReLU()]
@@ -46,6 +47,8 @@ def image_decoder(num_features: int, shape: tuple[int, int, int], config: Encode
     """Features (B, num_features) -> pixel logits (B, C, H, W)."""
     if config.decoder == "shuffle":
         return ShuffleDecoder(num_features, shape, config.decoder_channels)
+    if config.decoder == "dense":
+        return nn.Sequential(layers((num_features, *reversed(config.hidden), math.prod(shape))), nn.Unflatten(1, shape))
     return DeconvDecoder(num_features, shape, config.decoder_channels)
 
 
@@ -113,16 +116,18 @@ def initialise(network: nn.Module) -> None:
 def check_network(config: EncoderNetworkConfig) -> None:
     """Raises UsageError for sizes that cannot work."""
     lengths = {len(config.channels), len(config.kernels), len(config.strides)}
-    if len(lengths) > 1 or lengths == {0}:
+    if len(lengths) > 1:
         raise UsageError(
-            f"channels, kernels and strides need the same number of entries, at least 1: got {config.channels}, "
+            f"channels, kernels and strides need the same number of entries: got {config.channels}, "
             f"{config.kernels} and {config.strides}"
         )
+    if config.shrink < 1:
+        raise UsageError(f"shrink must be >= 1, got {config.shrink}")
     for name in ("channels", "kernels", "strides", "hidden", "decoder_channels", "prior_hidden"):
         if min(getattr(config, name), default=1) < 1:
             raise UsageError(f"{name} must hold numbers >= 1, got {getattr(config, name)}")
-    needed = {"shuffle": 1, "deconv": _DOUBLINGS}.get(config.decoder)
+    needed = {"shuffle": 1, "deconv": _DOUBLINGS, "dense": 0}.get(config.decoder)
     if needed is None:
-        raise UsageError(f"decoder must be shuffle or deconv, got {config.decoder!r}")
+        raise UsageError(f"decoder must be shuffle, deconv or dense, got {config.decoder!r}")
     if len(config.decoder_channels) != needed:
         raise UsageError(f"decoder_channels of {config.decoder} needs {needed} numbers, got {config.decoder_channels}")

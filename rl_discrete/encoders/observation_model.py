@@ -51,7 +51,8 @@ class ImageModel(ObservationModel):
 
     The encoder sees how a frame differs from the mean frame, in units of the standard deviation of all pixels, and the
     decoder adds to the mean frame: what never moves costs nothing to learn, and a small thing that moves is not lost
-    beside it. With `half_resolution` the target is the mean of 2x2 pixels and each of its pixels counts four times.
+    beside it. With `half_resolution` the target is the mean of 2x2 pixels and each of its pixels counts four times;
+    with `shrink` encoder and target see the means of larger blocks.
     Weights and images lie channels last in memory, which a CPU computes faster.
     """
 
@@ -65,9 +66,9 @@ class ImageModel(ObservationModel):
         super().__init__()
         network = config.network
         channels, height, width = shape
-        self.frame_channels, self.half_resolution = channels // stack, network.half_resolution
-        self.standard = network.likelihood == "standard"
-        target = (-(-height // 2), -(-width // 2)) if self.half_resolution else (height, width)
+        self.frame_channels, self.standard = channels // stack, network.likelihood == "standard"
+        self.block = max(network.shrink, 2 if network.half_resolution else 1)
+        target = -(-height // self.block), -(-width // self.block)
         self.scale = height * width / (target[0] * target[1])
         self.encoder = image_encoder(shape, num_logits, network)
         self.decoder = image_decoder(num_features, (self.frame_channels, *target), network)
@@ -117,7 +118,7 @@ class ImageModel(ObservationModel):
         return torch.logit(self._reduced(mean[None]), eps=_FAINT)
 
     def _reduced(self, frames: Tensor) -> Tensor:
-        return F.avg_pool2d(frames, 2, ceil_mode=True) if self.half_resolution else frames
+        return F.avg_pool2d(frames, self.block, ceil_mode=True) if self.block > 1 else frames
 
     def observe(self, observations: Tensor) -> None:
         if self.count >= _IMAGES_NOTED:

@@ -271,6 +271,26 @@ def test_decoding_gives_the_newest_frame(name: str, case: str, frame: tuple[int,
 
 
 @every_learned
+def test_without_convolutions_the_means_of_blocks_are_all_that_counts(name: str) -> None:
+    network = EncoderNetworkConfig(
+        shrink=4, channels=(), kernels=(), strides=(), hidden=(16,), decoder="dense", decoder_channels=()
+    )
+    encoder = build(name, "stack", replace(CONFIG, network=network))
+    untrained = encoder.frozen_copy()
+    for seed in range(40):
+        encoder.learn(batch("stack", seed=seed))
+    seen = observations("stack")
+    blocks = seen.reshape(*seen.shape[:2], 5, 4, 5, 4)
+    shuffled = np.ascontiguousarray(blocks[:, :, :, ::-1, :, ::-1].reshape(seen.shape))
+    assert not np.array_equal(shuffled, seen)
+    assert np.array_equal(encoder.encode(shuffled), encoder.encode(seen))
+    assert not np.array_equal(encoder.encode(seen), untrained.encode(seen))
+    decoded = encoder.frozen_copy().decode(encoder.encode(seen))
+    assert decoded is not None
+    assert decoded.shape == (9, 1, 5, 5)
+
+
+@every_learned
 def test_vectors_have_no_picture(name: str) -> None:
     encoder = build(name, "vector")
     assert encoder.decode(encoder.encode(observations("vector"))) is None
@@ -354,9 +374,15 @@ def test_names_and_shapes_that_do_not_fit() -> None:
         ("simhash", EncoderConfig(simhash_bits=0), "simhash_bits and simhash_size must be >= 1"),
         ("downsample", EncoderConfig(downsample_levels=1), "downsample_levels between 2 and 4080"),
         ("ish", EncoderConfig(network=EncoderNetworkConfig(channels=(8,))), "the same number of entries"),
+        ("ish", EncoderConfig(network=EncoderNetworkConfig(shrink=0)), "shrink must be >= 1"),
+        ("ish", EncoderConfig(network=EncoderNetworkConfig(decoder="dense")), "decoder_channels of dense needs 0"),
         ("ish", EncoderConfig(network=EncoderNetworkConfig(hidden=(0,))), "hidden must hold numbers >= 1"),
         ("ish", EncoderConfig(network=EncoderNetworkConfig(decoder="deconv")), "deconv needs 4 numbers"),
-        ("ish", EncoderConfig(network=EncoderNetworkConfig(decoder="flow")), "decoder must be shuffle or deconv"),  # type: ignore[arg-type]
+        (
+            "ish",
+            EncoderConfig(network=EncoderNetworkConfig(decoder="flow")),
+            "decoder must be shuffle, deconv or dense",
+        ),  # type: ignore[arg-type]
     ],
 )
 def test_settings_outside_their_range(name: str, config: EncoderConfig, words: str) -> None:

@@ -259,6 +259,7 @@ OTHER: dict[str, Any] = {
     "beta_prior": 0.5,
     "concrete.temperature": 1.0,
     "concrete.prior_temperature": 1.0,
+    "network.shrink": 3,
     "network.channels": (6, 8),
     "network.kernels": (3, 4),
     "network.strides": (2, 3),
