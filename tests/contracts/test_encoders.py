@@ -380,9 +380,9 @@ def test_names_and_shapes_that_do_not_fit() -> None:
         ("ish", EncoderConfig(network=EncoderNetworkConfig(decoder="deconv")), "deconv needs 4 numbers"),
         (
             "ish",
-            EncoderConfig(network=EncoderNetworkConfig(decoder="flow")),
+            EncoderConfig(network=EncoderNetworkConfig(decoder="flow")),  # type: ignore[arg-type]
             "decoder must be shuffle, deconv or dense",
-        ),  # type: ignore[arg-type]
+        ),
     ],
 )
 def test_settings_outside_their_range(name: str, config: EncoderConfig, words: str) -> None:
