@@ -20,7 +20,7 @@ class EncoderNetworkConfig:
     reconstructs."""
     channels: tuple[int, ...] = (16, 32)
     """Output channels of the encoder's convolutions; none, with as many kernels and strides: fully connected layers see
-    the pixels. On small images these are several times faster, where things stand still as walls do."""
+    the pixels, which costs less where images are small."""
     kernels: tuple[int, ...] = (8, 4)
     """Kernel sizes of the convolutions, one each."""
     strides: tuple[int, ...] = (4, 2)
