@@ -65,6 +65,8 @@ BCE: dict[str, dict[str, dict[str, Any]]] = {
         "rate 8e-3": _rate(8e-3),
         "rate 1.6e-2": _rate(1.6e-2),
         "one wide layer": _network(**WIDE),
+        "beta 0.3, rate 8e-3": {**_gs(beta=0.3), **_rate(8e-3)},
+        "temperature to 0.5, rate 8e-3": {**_gs(temperature_end=0.5), **_rate(8e-3)},
     },
     "ish-32x2": {
         "as it was": {},
