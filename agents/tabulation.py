@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from rl_discrete.agents.config import PlannerConfig
 from rl_discrete.data.replay import Replay
+from rl_discrete.data.ring import Ring
 from rl_discrete.mdp.checks import TransitionArrays
 from rl_discrete.mdp.lookup import Estimates, HammingLookup, ReadablePlanner
 from rl_discrete.mdp.sweeping import PrioritizedSweeping
@@ -47,8 +48,7 @@ class Tabulation:
     ) -> None:
         self._replay, self._config, self._warn = replay, config, warn
         self._num_actions, self._key_words = num_actions, key_words
-        places = max(replay.layout.max_rows, replay.next_row - replay.first_row)
-        self._keys = np.zeros((places, key_words), np.uint64)  # a ring: row r of the replay has place r % places
+        self._keys = Ring((key_words,), np.uint64)  # of the replay's rows
         self._partial = False  # whether the table, at its memory cap, has refused a transition
         self._use(self._empty())
 
@@ -58,11 +58,12 @@ class Tabulation:
 
     def keys(self, rows: Rows) -> Keys:
         """The keys (B, W) of rows of the replay."""
-        return self._keys[rows % len(self._keys)]
+        return self._keys[rows]
 
     def assign(self, rows: Rows, keys: Keys) -> None:
         """Gives rows that the replay has just received their keys."""
-        self._keys[rows % len(self._keys)] = keys
+        self._keys.reserve(self._replay.first_row, self._replay.next_row)
+        self._keys[rows] = keys
 
     def observe(self, rows: Rows) -> None:
         """Adds the transitions that end in `rows`, as far as the table takes them; a start ends none."""
@@ -123,10 +124,9 @@ class Tabulation:
     def state(self) -> dict[str, dict[str, NDArray[Any]]]:
         """Parts of a checkpoint: the table with its planner, and the keys of the replay's rows."""
         rows = self._replay.rows()
-        places = rows % len(self._keys)
         return {
             "table": {**_prefixed("table/", self.planner.table.state()), **_prefixed("planner/", self.planner.state())},
-            "keys": {"rows": rows, "keys": self._keys[places], "partial": np.array(self._partial)},
+            "keys": {"rows": rows, "keys": self._keys[rows], "partial": np.array(self._partial)},
         }
 
     def load_state(self, state: dict[str, dict[str, NDArray[Any]]]) -> None:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from rl_discrete.data.columns import Columns
 from rl_discrete.data.history import History
 from rl_discrete.data.layout import ReplayLayout
-from rl_discrete.data.row_index import Ids, RowIndex, new_records
+from rl_discrete.data.row_index import ROW, Ids, RowIndex, new_records
 from rl_discrete.data.segments import FrameSegments
 from rl_discrete.data.transition_batch import TransitionBatch
 from rl_discrete.runs.errors import RunError, UsageError
@@ -69,7 +69,7 @@ class Replay:
         name = np.dtype(dtype).name
         self.layout = ReplayLayout.choose(tuple(frame_shape), name, stack, num_envs, capacity_bytes, segment_rows)
         self._segments = FrameSegments.create(folder, self.layout)
-        self._index = RowIndex(self.layout.max_rows, num_envs, stack)
+        self._index = RowIndex(num_envs, stack)
 
     @classmethod
     def restore(
@@ -105,8 +105,7 @@ class Replay:
         if (len(rows), len(latest)) != (following - first, layout.num_envs):
             raise RunError(f"the checkpoint's rows and its replay in {folder} do not belong together; load another one")
         replay._segments = FrameSegments.open(folder, layout, meta["segments"], read_only=read_only)
-        room = -(-len(rows) // layout.segment_rows) * layout.segment_rows
-        replay._index = RowIndex.from_state(max(layout.max_rows, room), layout.stack, first, rows, latest)
+        replay._index = RowIndex.from_state(layout.stack, first, rows, latest)
         return replay
 
     @property
@@ -131,7 +130,7 @@ class Replay:
         return (
             f"replay: at most {layout.max_rows:,} frames of {'x'.join(map(str, layout.frame_shape))} {layout.dtype}, "
             f"{layout.max_rows * layout.frame_bytes / 1e6:,.1f} MB on disk (cap {layout.capacity_bytes / 1e6:,.1f} MB) "
-            f"and {self._index.num_bytes / 1e6:,.1f} MB in memory"
+            f"and {layout.max_rows * ROW.itemsize / 1e6:,.1f} MB in memory"
         )
 
     def latest(self) -> Ids:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rl_discrete.data.columns import Columns
+from rl_discrete.data.ring import Ring
 from rl_discrete.runs.errors import UsageError
 
 Ids: TypeAlias = npt.NDArray[np.int64]
@@ -61,24 +62,19 @@ def new_records(
 
 
 class RowIndex:
-    """Rows `first_row` to `next_row - 1` in a ring, one record of type `ROW` each.
+    """Rows `first_row` to `next_row - 1`, one record of type `ROW` each.
 
     A row is kept while the `stack` frames of its observation can be found. When the frames before `first_row`
     go, the first `stack - 1` rows of each episode that is cut there are no longer kept, though their frames
     stay to serve the rows after them.
     """
 
-    def __init__(self, max_rows: int, num_envs: int, stack: int) -> None:
+    def __init__(self, num_envs: int, stack: int) -> None:
         self.first_row = 0
         self.next_row = 0
         self.latest: Ids = np.full(num_envs, -1, np.int64)  # the newest row of each env
         self._stack = stack
-        self._ring = np.zeros(max_rows, ROW)
-
-    @property
-    def num_bytes(self) -> int:
-        """Bytes in memory."""
-        return self._ring.nbytes
+        self._ring = Ring((), ROW)
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Copies of what `from_state` needs."""
@@ -86,12 +82,13 @@ class RowIndex:
         return {"rows": self._at(ids), "latest": self.latest.copy()}
 
     @classmethod
-    def from_state(cls, max_rows: int, stack: int, first_row: int, rows: npt.NDArray[Any], latest: Ids) -> RowIndex:
+    def from_state(cls, stack: int, first_row: int, rows: npt.NDArray[Any], latest: Ids) -> RowIndex:
         """The index whose `state` was `rows` and `latest`, and whose oldest row was `first_row`."""
-        index = cls(max_rows, len(latest), stack)
+        index = cls(len(latest), stack)
         index.first_row, index.next_row = first_row, first_row + len(rows)
         index.latest = latest.copy()
-        index._ring[np.arange(index.first_row, index.next_row) % max_rows] = rows
+        index._ring.reserve(index.first_row, index.next_row)
+        index._ring[np.arange(index.first_row, index.next_row)] = rows
         return index
 
     def kept(self) -> Ids:
@@ -159,7 +156,7 @@ class RowIndex:
 
     def forget(self, first_row: int) -> None:
         """Let the rows of `leaving(first_row)` go; `first_row` has grown."""
-        self._ring["kept"][self.leaving(first_row) % len(self._ring)] = False
+        self._ring.values["kept"][self._ring.places(self.leaving(first_row))] = False
         self.first_row = first_row
 
     def check_episodes(self, records: Records, first_row: int) -> None:
@@ -184,15 +181,16 @@ class RowIndex:
         envs, ids = records["env"], self.next_row + np.arange(len(records))
         distance = np.where(records["start"], 0, ids - self.latest[envs])
         going_on = distance > 0
-        self._ring["ahead"][(ids - distance)[going_on] % len(self._ring)] = distance[going_on]
+        self._ring.reserve(self.first_row, self.next_row + len(records))
+        self._ring.values["ahead"][self._ring.places((ids - distance)[going_on])] = distance[going_on]
         records["back"] = distance
-        self._ring[ids % len(self._ring)] = records
+        self._ring[ids] = records
         self.latest[envs] = ids
         self.next_row += len(records)
         return ids
 
     def _at(self, ids: Ids) -> Records:
-        return self._ring[ids % len(self._ring)]
+        return self._ring[ids]
 
     def _is_kept(self, ids: Ids) -> npt.NDArray[np.bool_]:
         kept: npt.NDArray[np.bool_] = (ids >= self.first_row) & (ids < self.next_row) & self._at(ids)["kept"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from rl_discrete.data import row_index
+from rl_discrete.data import ring, row_index
 from rl_discrete.data.replay import Replay, TransitionBatch
 from rl_discrete.runs.errors import RunError, UsageError
 from tests.replay_runs import Feed, Ids, Naive, Step
 
 SHAPE = (2, 3, 2)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_rings() -> Iterator[None]:
+    """Rings that have to grow in runs as short as these."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ring, "_FIRST_PLACES", 2)
+        yield
 
 
 def pair(
@@ -241,7 +249,7 @@ def test_a_link_across_a_cut_would_be_noticed(tmp_path: Path, monkeypatch: pytes
         before = self.latest[records["env"]]
         ids = add(self, records)
         linked = records["start"] & (before >= 0)
-        self._ring["back"][ids[linked] % len(self._ring)] = (ids - before)[linked]
+        self._ring.values["back"][self._ring.places(ids[linked])] = (ids - before)[linked]
         return ids
 
     monkeypatch.setattr(row_index.RowIndex, "add", runs_on)
@@ -253,6 +261,15 @@ def test_a_link_across_a_cut_would_be_noticed(tmp_path: Path, monkeypatch: pytes
         naive.append(step)
     with pytest.raises(AssertionError):
         assert_same(replay, naive)
+
+
+def test_a_cap_far_beyond_the_memory_takes_none(tmp_path: Path) -> None:
+    """Of frames as small as a vector of one number a few gigabytes hold more rows than memory could."""
+    replay = Replay(tmp_path, (1,), 1, 1, 10**13, "float32")
+    feed = Feed(0, 1, (1,), "float32")
+    for _ in range(4):
+        replay.append(*next(feed).arguments())
+    assert replay.rows().tolist() == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("cut", [True, False])
