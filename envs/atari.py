@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any, Literal
 
 import ale_py
@@ -222,8 +223,9 @@ def _find_part(name: str, wanted: Sequence[int] | None, length: int) -> slice:
     """The part of an axis of the screen that is seen."""
     if wanted is None:
         return slice(0, length)
-    if len(wanted) != 2 or not 0 <= wanted[0] < wanted[1] <= length:
-        raise UsageError(f"{name} must be two numbers that rise, between 0 and {length}, got {tuple(wanted)}")
+    whole = all(isinstance(place, Integral) for place in wanted)
+    if len(wanted) != 2 or not whole or not 0 <= wanted[0] < wanted[1] <= length:
+        raise UsageError(f"{name} must be two whole numbers that rise, between 0 and {length}, got {tuple(wanted)}")
     return slice(*wanted)
 
 
@@ -251,11 +253,14 @@ def _check(
     max_frames: int,
     render_mode: str | None,
 ) -> None:
+    for name, value in (("frame_skip", frame_skip), ("max_noops", max_noops), ("max_frames", max_frames)):
+        if not isinstance(value, Integral):
+            raise UsageError(f"{name} must be a whole number, got {value!r}")
     if frame_skip < 1 or max_frames < 1:
         raise UsageError(f"frame_skip and max_frames must be >= 1, got {frame_skip} and {max_frames}")
     if not (math.isfinite(repeat_action_probability) and 0.0 <= repeat_action_probability < 1.0):
         raise UsageError(f"repeat_action_probability must be in [0, 1), got {repeat_action_probability}")
-    if max_noops < 0:
-        raise UsageError(f"max_noops must be >= 0, got {max_noops}")
+    if not 0 <= max_noops < 2**31:
+        raise UsageError(f"max_noops must be in [0, 2**31), got {max_noops}")
     if render_mode not in (None, "rgb_array"):
         raise UsageError(f"render_mode must be rgb_array or None, got {render_mode!r}")

@@ -14,6 +14,15 @@ from rl_discrete.runs.errors import UsageError
 __all__ = ["check_discrete", "env_id", "make_env", "observation_kind"]
 
 SHORT = {"grid": "GridFourRooms"}
+_REFUSALS = (
+    TypeError,
+    ValueError,
+    AttributeError,
+    LookupError,
+    ArithmeticError,
+    AssertionError,
+    MemoryError,
+)  # what constructors raise on arguments that they did not expect, and gymnasium on its own
 
 
 def env_id(name: str) -> str:
@@ -54,8 +63,13 @@ def make_env(name: str, /, **kwargs: Any) -> AnyEnv:
         raise UsageError(f"cannot make environment '{name}': {_line(error)}; install it or check its name") from error
     except gymnasium.error.Error as error:
         raise UsageError(f"cannot make environment '{name}': {_line(error)}") from error
-    except TypeError as error:  # gymnasium names the environment and the arguments in it
-        raise UsageError(f"environment '{name}' does not take these arguments: {_line(error)}") from error
+    except UsageError:
+        raise
+    except _REFUSALS as error:
+        refused = (
+            f"environment '{name}' does not take these arguments" if kwargs else f"cannot make environment '{name}'"
+        )
+        raise UsageError(f"{refused}: {_line(error)}") from error
     try:
         return as_chw(env)
     except UsageError:

@@ -172,7 +172,12 @@ def _convert(kind: Any, value: Any, source: str, key: str) -> Any:
     if origin in (tuple, list) and isinstance(value, (list, tuple)):
         return _convert_items(origin, arguments, value, source, key)
     if origin is dict and isinstance(value, Mapping):
-        return {name: _convert(arguments[1], item, source, f"{key}.{name}") for name, item in value.items()}
+        return {
+            _convert(arguments[0], name, source, f"a key of {key}"): _convert(
+                arguments[1], item, source, f"{key}.{name}"
+            )
+            for name, item in value.items()
+        }
     if kind is Any or type(value) is kind:
         return value
     if kind is float and type(value) is int:

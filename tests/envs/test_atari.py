@@ -198,10 +198,11 @@ def test_rows_and_columns_are_cut_before_the_screen_is_shrunk() -> None:
         assert np.array_equal(seen[0], screen[0][34:194, 64:])
         assert np.array_equal(small[0], seen[0].reshape(32, 5, 24, 4, 1).max((1, 3)))
     assert AtariEnv("Pong", rows=(34, 194)).observation_space.shape == (84, 84, 1)
-    for rows in ((34,), (194, 34), (-1, 20), (0, 211)):
-        with pytest.raises(UsageError, match="rows must be two numbers that rise, between 0 and 210"):
+    wrong: list[Any] = [(34,), (194, 34), (-1, 20), (0, 211), (0.5, 100), ("0", "9")]
+    for rows in wrong:
+        with pytest.raises(UsageError, match="rows must be two whole numbers that rise, between 0 and 210"):
             AtariEnv("Pong", rows=rows)
-    with pytest.raises(UsageError, match="columns must be two numbers that rise, between 0 and 160"):
+    with pytest.raises(UsageError, match="columns must be two whole numbers that rise, between 0 and 160"):
         AtariEnv("Pong", columns=(80, 161))
 
 
@@ -211,3 +212,19 @@ def test_shrinking_that_the_screen_does_not_allow() -> None:
         AtariEnv("Pong", resize="max", size=(84, 84))
     with pytest.raises(UsageError, match="resize must be area or max, got 'mean'"):
         AtariEnv("Pong", resize="mean")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"frame_skip": 2.5}, "frame_skip must be a whole number, got 2.5"),
+        ({"frame_skip": float("nan")}, "frame_skip must be a whole number, got nan"),
+        ({"max_noops": 1.5}, "max_noops must be a whole number, got 1.5"),
+        ({"max_noops": 2**31}, r"max_noops must be in \[0, 2\*\*31\)"),
+        ({"max_frames": "many"}, "max_frames must be a whole number, got 'many'"),
+    ],
+)
+def test_numbers_are_checked_before_the_first_step(kwargs: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        AtariEnv("Pong", **kwargs)
+    AtariEnv("Pong", frame_skip=np.int64(2), max_noops=np.int64(3), rows=np.array([34, 194]))

@@ -116,6 +116,11 @@ def test_what_cannot_be_made_is_one_line(user_module: str) -> None:
         ("nowhere_to_be_found:Thing-v0", {}, "cannot make environment .*nowhere_to_be_found.*; install it"),
         (f"{user_module}:Nothing-v0", {}, "cannot make environment 'their_envs:Nothing-v0': .*doesn't exist"),
         (f"{user_module}:not an id!", {}, "cannot make environment"),
+        ("CartPole-v1", {"max_episode_steps": -3}, "'CartPole-v1' does not take these arguments: .*actually: -3"),
+        ("CartPole-v1", {"render_mode": 3}, "does not take these arguments: 'int' object has no attribute"),
+        ("Pong", {"game": 3}, "does not take these arguments"),
+        ("Pong", {"repeat_action_probability": 10**400}, "does not take these arguments: .*too large"),
+        ("Pong", {"size": [10**8, 10**8]}, "does not take these arguments: Unable to allocate"),
     ):
         with pytest.raises(UsageError, match=words) as caught:
             make_env(name, **kwargs)

@@ -122,6 +122,7 @@ def test_to_mapping_is_plain_and_comes_back() -> None:
         ({"image_size": [28]}, "image_size must have 2 items, got 1: [28]"),
         ({"weights": {"a": "x"}}, "weights.a must be a number, got 'x'"),
         ({"weights": [1]}, "weights must be dict[str, float], got [1]"),
+        ({"weights": {1: 2.0}}, "a key of weights must be a string, got 1"),
         ({"names": [1]}, "names[0] must be a string, got 1"),
         ({"seed_or_name": 1.5}, "seed_or_name must be an integer or a string, got 1.5"),
     ],
