@@ -41,7 +41,8 @@ class RealPlay:
     def history(self, rows: NDArray[np.int64], length: int) -> History:
         """What a world model is told of the `length` frames up to each of `rows` (N,)."""
         places = rows[:, None] + np.arange(1 - length, 1)  # (N, T)
-        valid = (places >= 0) & (self.episodes[places] == self.episodes[rows][:, None])
+        before, places = places < 0, np.maximum(places, 0)
+        valid = ~before & (self.episodes[places] == self.episodes[rows][:, None])
         frames, actions = self.frames[places], self.actions[places]
         frames[~valid], actions[~valid] = 0, 0
         return History(frames, actions, valid)

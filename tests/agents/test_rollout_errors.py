@@ -61,6 +61,15 @@ def test_histories_never_reach_across_an_episodes_start(play: RealPlay) -> None:
     assert not play.inside(np.array([len(play) - 1]), 1).any()
 
 
+def test_a_play_shorter_than_a_history_has_one_all_the_same() -> None:
+    play = record_play(RandomPolicy(2), CORRIDOR, 4, seed=0, num_envs=1)
+    last = play.episodes == play.episodes[-1]
+    history = play.history(np.array([0, len(play) - 1]), len(play) + 10)
+    assert history.valid[0].tolist() == [False] * (len(play) + 9) + [True]
+    assert history.valid[1].tolist() == [False] * 10 + last.tolist()
+    assert np.array_equal(history.frames[1, 10:][last], play.frames[last])
+
+
 def test_an_exact_model_makes_no_error(play: RealPlay) -> None:
     found = rollout_errors(CorridorModel(), play, starts=200, horizons=(5, 1, 15))
     assert (found["starts"], found["horizons"], found["frames"]) == (200, [1, 5, 15], len(play))
