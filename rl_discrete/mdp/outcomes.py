@@ -6,6 +6,7 @@ number per pair, the mean over the outcomes that were seen, each weighted by how
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -16,7 +17,10 @@ from numpy.typing import NDArray
 from rl_discrete.mdp.transitions import Keys, Transitions
 from rl_discrete.runs.errors import UsageError
 
-RewardFunction: TypeAlias = Callable[[Keys, NDArray[np.int64], Keys, NDArray[np.bool_]], NDArray[Any]]
+RewardFunction: TypeAlias = (
+    Callable[[Keys, NDArray[np.int64], Keys, NDArray[np.bool_]], NDArray[Any]]
+    | Callable[[Keys, NDArray[np.int64], Keys], NDArray[Any]]
+)
 Reward: TypeAlias = RewardFunction | NDArray[Any]
 
 
@@ -64,16 +68,17 @@ def expected_rewards(transitions: Transitions, reward: Reward) -> NDArray[np.flo
     Args:
         reward: one of
             a function of vectorised arrays (keys uint64 (M, W), actions int64 (M,), next_keys uint64 (M, W),
-                terminated bool (M,)) -> (M,), called once with every distinct outcome; see `Outcomes`;
+                terminated bool (M,)) -> (M,), called once with every distinct outcome; see `Outcomes`. One that
+                takes three arguments goes without `terminated`: an end then has next keys of zeros, and no other sign;
             an array (S,): the reward for *entering* each state; an end enters none and brings 0;
             an array (S, A): the reward of each pair; what it says of untried pairs is ignored.
 
     Raises:
-        UsageError: another shape or type, or rewards that are nan or infinite.
+        UsageError: another shape or type, a function of other arguments, or rewards that are nan or infinite.
     """
     if callable(reward):
         every = outcomes(transitions)
-        values = _numbers(reward(every.keys, every.actions, every.next_keys, every.terminated))
+        values = _numbers(_called(reward, every))
         if values.shape != every.pairs.shape:
             raise UsageError(f"the reward function must return shape {every.pairs.shape}, got {values.shape}")
         return mean_of_outcomes(transitions, every.pairs, every.counts, values)
@@ -96,13 +101,32 @@ def mean_of_outcomes(
     """The mean per pair, float64 (S, A), of `values` (M,) that were seen `counts` times; nan where untried.
 
     Raises:
-        UsageError: a value is nan or infinite.
+        UsageError: a value is nan or infinite, or too large for a sum.
     """
     _check_finite(transitions, values, None, pairs)
-    sums = np.bincount(pairs, weights=counts * values, minlength=transitions.counts.size)
+    with np.errstate(over="ignore"):
+        sums = np.bincount(pairs, weights=counts * values, minlength=transitions.counts.size)
+    if not np.isfinite(sums).all():
+        raise UsageError(f"rewards of {np.abs(values).max():g} are too large for float64 to sum; give smaller ones")
     means = np.full(transitions.counts.shape, np.nan)
     np.divide(sums.reshape(means.shape), transitions.counts, out=means, where=transitions.counts > 0)
     return means
+
+
+def _called(reward: Callable[..., Any], every: Outcomes) -> Any:
+    """What the user's function returns, given as many arguments as it takes."""
+    arrays = every.keys, every.actions, every.next_keys, every.terminated
+    try:
+        signature = inspect.signature(reward)
+    except ValueError:  # some compiled functions have none
+        return reward(*arrays)
+    for given in (arrays, arrays[:3]):
+        try:
+            signature.bind(*given)
+        except TypeError:
+            continue
+        return reward(*given)
+    raise UsageError(f"the reward function must take (keys, actions, next_keys, terminated), got {signature}")
 
 
 def _numbers(values: object) -> NDArray[np.float64]:

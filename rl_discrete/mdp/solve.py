@@ -54,7 +54,8 @@ def solve(
         start: float64 (S,), the values to start from, zeros if None. It changes the time, not the answer.
 
     Raises:
-        UsageError: a number out of range, arrays of another shape, rewards or start values that are not finite.
+        UsageError: a number out of range, arrays of another shape, rewards or start values that are not finite, or
+            rewards so large that values need not be.
     """
     if not 0 <= discount < 1:
         raise UsageError(f"discount must be in [0, 1), got {discount}")
@@ -68,6 +69,9 @@ def solve(
     first = np.zeros(transitions.num_states) if start is None else np.array(start, np.float64)
     if first.shape != (transitions.num_states,) or not np.isfinite(first).all():
         raise UsageError(f"start must be finite values of shape {(transitions.num_states,)}, got shape {first.shape}")
+    largest = float(np.abs(means[transitions.counts > 0]).max(initial=0.0))
+    if not math.isfinite(2 * largest / (1 - discount)):  # twice the largest value, since a sweep takes differences
+        raise UsageError(f"rewards of {largest:g} at discount {discount:g} make values that float64 cannot hold")
     problem = equations(transitions, means, discount)
     values, sweeps = _optimal_values(problem, first, discount, tolerance)
     q_values = np.empty(means.shape)
@@ -84,7 +88,7 @@ def replan(transitions: Transitions, reward: Reward, discount: float, tolerance:
         discount, tolerance: see `solve`.
 
     Raises:
-        UsageError: a number out of range, or rewards of another shape, not numbers, not finite.
+        UsageError: a number out of range, or rewards of another shape, not numbers, not finite, too large.
     """
     return solve(transitions, discount, tolerance, expected_rewards(transitions, reward))
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -211,6 +212,34 @@ def test_a_function_sees_every_outcome_once() -> None:
     solution = replan(table, reward, 0.0)
     assert seen == [[[7, 70], [9, 90], [7, 70]], [0, 1, 0], [[9, 90], [7, 70], [0, 0]], [False, False, True]]
     np.testing.assert_allclose(solution.q_values, [[(2 * 1 + 100) / 3, np.nan], [np.nan, 10.0]])
+
+
+def test_a_function_may_go_without_the_ends() -> None:
+    table = random_transitions(5, num_states=30)
+
+    def full(keys: Any, actions: Any, next_keys: Any, terminated: Any) -> Any:
+        del keys, terminated
+        return actions + (next_keys[:, 0] & np.uint64(1))
+
+    def short(keys: Any, actions: Any, next_keys: Any) -> Any:
+        return full(keys, actions, next_keys, None)
+
+    np.testing.assert_array_equal(replan(table, short, 0.9).q_values, replan(table, full, 0.9).q_values)
+    with pytest.raises(UsageError, match=r"must take \(keys, actions, next_keys, terminated\), got \(keys, actions\)"):
+        replan(table, lambda keys, actions: actions, 0.9)  # type: ignore[misc,arg-type]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_rewards_that_no_value_can_hold_are_refused(sign: int) -> None:
+    table = chain(4)
+    with pytest.raises(UsageError, match=r"rewards of 3e\+306 at discount 0.99 make values that float64 cannot hold"):
+        replan(table, np.full(table.counts.shape, sign * 3e306), 0.99)
+    many = dataclasses.replace(table, counts=10 * table.counts, edge_count=10 * table.edge_count)
+    with pytest.raises(UsageError, match=r"rewards of 1e\+308 are too large for float64 to sum"):
+        replan(many, np.full(table.num_states, sign * 1e308), 0.0)
+    large = replan(table, np.full(table.counts.shape, sign * 1e300), 0.99, 1e290)
+    small = replan(table, np.full(table.counts.shape, float(sign)), 0.99, 1e-10)
+    np.testing.assert_allclose(large.values, 1e300 * small.values, rtol=1e-6)
 
 
 def test_replanning_leaves_the_table_and_the_old_values_alone() -> None:
