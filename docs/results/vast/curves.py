@@ -2,7 +2,8 @@
 
     python docs/results/vast/curves.py
 
-A file is called TASK-ENCODER-sSEED.json and is the result.json of a run.
+A file is called TASK-ENCODER-sSEED.json and is the result.json of a run, or, where the task is `replan`, what
+`rl-discrete replan --steps N --change ...` wrote.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import matplotlib as mpl
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 
 HERE = Path(__file__).parent
 TASKS = {
@@ -44,6 +46,7 @@ COLOURS = {
     "ppo": "tab:red",
     "random": "tab:gray",
 }
+REPLANNED = "plus-maze, rewards reversed, new values at once"
 LAST_STEPS = 8000
 CHANGED_AT = 30_000
 
@@ -57,6 +60,16 @@ def read_runs() -> dict[str, dict[str, list[dict[str, Any]]]]:
         if match and "windows" in found:
             runs[match[1]][match[2]].append(found)
     return runs
+
+
+def read_trials() -> dict[str, list[dict[str, Any]]]:
+    """Trials of new values by encoder, as far as their files have curves and a world that changed."""
+    trials: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for path in sorted(HERE.glob("replan-*-s*.json")):
+        trial = json.loads(path.read_text(encoding="utf-8")).get("trial") or {}
+        if "windows" in trial.get("former", {}):
+            trials[path.stem.split("-")[1]].append(trial)
+    return trials
 
 
 def mean_over(windows: list[dict[str, Any]], name: str, first: float, last: float) -> float:
@@ -81,14 +94,23 @@ def summarize(task: str, encoder: str, run: dict[str, Any]) -> str:
     )
 
 
-def draw(runs: dict[str, dict[str, list[dict[str, Any]]]], titles: dict[str, str], path: Path, recovery: bool) -> None:
-    """A panel for each task: reward per step over env steps, the mean of the seeds and each of them."""
+def draw(
+    runs: dict[str, dict[str, list[dict[str, Any]]]],
+    titles: dict[str, str],
+    path: Path,
+    recovery: bool,
+    trials: dict[str, list[dict[str, Any]]] | None = None,
+) -> None:
+    """A panel for each task: reward per step over env steps, the mean of the seeds and each of them. One for trials."""
     shown = [task for task in titles if task in runs]
-    columns = min(3, len(shown))
-    rows = -(-len(shown) // columns)
+    panels = len(shown) + bool(trials)
+    columns = 2 if panels == 4 else min(3, panels)
+    rows = -(-panels // columns)
     figure, axes = plt.subplots(rows, columns, figsize=(4.6 * columns, 3.1 * rows), squeeze=False, layout="constrained")
-    for axis in axes.flat[len(shown) :]:
+    for axis in axes.flat[panels:]:
         axis.set_axis_off()
+    if trials:
+        draw_trials(axes.flat[panels - 1], trials)
     for axis, task in zip(axes.flat, shown, strict=False):
         for encoder, colour in COLOURS.items():
             curves = []
@@ -105,14 +127,37 @@ def draw(runs: dict[str, dict[str, list[dict[str, Any]]]], titles: dict[str, str
                 axis.plot(steps[:shortest], mean, color=colour, linewidth=1.8, label=f"{encoder}, {seeds}")
         if recovery:
             axis.axvline(CHANGED_AT / 1000, color="black", linewidth=0.8, linestyle="--")
-        axis.set_title(titles[task], fontsize=10)
-        axis.set_xlabel("env steps, thousands")
-        axis.set_ylabel("reward per step")
-        axis.grid(alpha=0.25)
-        if axis.get_legend_handles_labels()[0]:
-            axis.legend(fontsize=7)
+        label_axis(axis, titles[task], "env steps, thousands")
     figure.savefig(path, dpi=120)
     plt.close(figure)
+
+
+def draw_trials(axis: Axes, trials: dict[str, list[dict[str, Any]]]) -> None:
+    """Old values in the old world, up to step 0, then old and new ones in the changed one: means over the seeds."""
+    for encoder, runs in trials.items():
+        for name, words, style in (
+            ("former", "", "-"),
+            ("before", ", old values", ":"),
+            ("after", ", new values", "-"),
+        ):
+            steps = np.array([window["step"] for window in runs[0][name]["windows"]]) / 1000
+            if name == "former":
+                steps -= steps[-1]
+            mean = np.mean([[window["reward_per_step"] for window in run[name]["windows"]] for run in runs], axis=0)
+            label = f"{encoder}{words}, {len(runs)} seed{'s' if len(runs) > 1 else ''}" if words else None
+            axis.plot(steps, mean, color=COLOURS[encoder], linewidth=1.8, linestyle=style, label=label)
+    axis.axvline(0, color="black", linewidth=0.8, linestyle="--")
+    label_axis(axis, REPLANNED, "env steps since the change, thousands")
+
+
+def label_axis(axis: Axes, title: str, steps: str) -> None:
+    """What all panels have."""
+    axis.set_title(title, fontsize=10)
+    axis.set_xlabel(steps)
+    axis.set_ylabel("reward per step")
+    axis.grid(alpha=0.25)
+    if axis.get_legend_handles_labels()[0]:
+        axis.legend(fontsize=7)
 
 
 def main() -> None:
@@ -124,7 +169,7 @@ def main() -> None:
             for run in runs[task][encoder]:
                 print(summarize(task, encoder, run))
     draw(runs, TASKS, HERE / "curves.png", recovery=False)
-    draw(runs, RECOVERIES, HERE / "recovery.png", recovery=True)
+    draw(runs, RECOVERIES, HERE / "recovery.png", recovery=True, trials=read_trials())
 
 
 if __name__ == "__main__":
