@@ -64,6 +64,14 @@ class WorldModelLearner(Protocol):
         """For a checkpoint between two fits: copies."""
 
 
+def check_frames(name: WorldModelName, shape: tuple[int, ...], dtype: str) -> None:
+    """Raises UsageError where the world model of that name cannot take single frames like these."""
+    if name == "pixel" and (dtype != "uint8" or len(shape) != 3):
+        raise UsageError(
+            f"the world model of pixels takes images, uint8 (C, H, W), got {dtype} {shape}: use --world-model code"
+        )
+
+
 def begin_learner(
     name: WorldModelName, replay: Replay, num_actions: int, config: WorldModelConfig, seed: int
 ) -> WorldModelLearner:

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rl_discrete.data.replay import Replay
 from rl_discrete.latents.prior import invert_cdf
 
 RewardKind: TypeAlias = Literal["signs", "values"]
@@ -74,6 +76,11 @@ class OutcomeHeads(nn.Module):
         weights = torch.zeros(len(rewards), len(self.values), device=rewards.device)
         weights.scatter_(1, above.unsqueeze(1), share.unsqueeze(1))
         return weights.scatter_(1, above.unsqueeze(1) - 1, 1.0 - share.unsqueeze(1))
+
+
+def reward_kind_of(replay: Replay) -> RewardKind:
+    """`signs` where all rewards so far are -1, 0 or 1."""
+    return "signs" if np.isin(replay.columns(replay.rows()).rewards, (-1.0, 0.0, 1.0)).all() else "values"
 
 
 def likeliest_outcomes(logits: Tensor, end: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:

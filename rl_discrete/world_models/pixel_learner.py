@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,8 @@ from rl_discrete.runs.errors import UsageError
 from rl_discrete.runs.seeding import derive_seed, make_generator
 from rl_discrete.world_models.config import WorldModelConfig
 from rl_discrete.world_models.held_out import split_rows
-from rl_discrete.world_models.learner import LearnerState, Report
-from rl_discrete.world_models.outcome_heads import RewardKind
+from rl_discrete.world_models.learner import LearnerState, Report, check_frames
+from rl_discrete.world_models.outcome_heads import RewardKind, reward_kind_of
 from rl_discrete.world_models.pixel import PixelWorldModel
 from rl_discrete.world_models.pixel_coding import PixelCoding
 from rl_discrete.world_models.pixel_loss import Amounts, window_losses
@@ -27,6 +28,7 @@ from rl_discrete.world_models.pixel_predictor import PixelPredictor
 from rl_discrete.world_models.pixel_windows import Excess, Windows, WindowSampler
 
 _FRAMES_FOR_COLOURS = 400
+_HEADS = "outcomes."  # how the weights of reward and end begin by name
 _RECENT = 100  # gradient steps whose losses are averaged in the metrics of a fit
 
 
@@ -34,6 +36,7 @@ class PixelLearner:
     """Gradient steps on windows drawn from the whole replay; schedules count over all fits together.
 
     Window and noise of a gradient step follow from the seed and its number, so a restored learner goes on bit for bit.
+    Rewards other than -1, 0 and 1, when they first come, give the network new heads.
 
     Attributes:
         updates: gradient steps of all fits.
@@ -41,7 +44,7 @@ class PixelLearner:
 
     Args:
         coding: of the frames.
-        reward_kind: `signs` where all rewards are -1, 0 or 1, otherwise `values`.
+        reward_kind: what rewards look like so far.
         num_actions: of the env.
         config: settings.
         seed: of weights, windows and noise.
@@ -54,10 +57,9 @@ class PixelLearner:
         self, coding: PixelCoding, reward_kind: RewardKind, num_actions: int, config: WorldModelConfig, seed: int
     ) -> None:
         self.config = config.pixel
-        self._coding, self._reward_kind, self._seed = coding, reward_kind, seed
+        self._coding, self._num_actions, self._seed = coding, num_actions, seed
         self._device = _device(self.config.training.device)
-        predictor = seeded(seed, lambda: PixelPredictor(coding, num_actions, reward_kind, self.config))
-        self._predictor = predictor.to(self._device)
+        self._predictor = self._fresh_predictor(reward_kind)
         self._optimiser = PixelOptimiser(self._predictor, self.config.training)
         self.updates = 0
         self.model = self._snapshot()
@@ -69,18 +71,13 @@ class PixelLearner:
         Raises:
             UsageError: frames that are no images, an empty replay, or a setting outside its range.
         """
-        layout, rows = replay.layout, replay.rows()
-        if layout.dtype != "uint8" or len(layout.frame_shape) != 3:
-            raise UsageError(
-                f"the world model of pixels takes images, uint8 (C, H, W), got {layout.dtype} {layout.frame_shape}: "
-                "use --world-model code"
-            )
+        rows = replay.rows()
+        check_frames("pixel", replay.layout.frame_shape, replay.layout.dtype)
         if len(rows) == 0:
             raise UsageError("a world model begins with real steps, and the replay is empty: collect some first")
         some = rows[np.linspace(0, len(rows) - 1, min(len(rows), _FRAMES_FOR_COLOURS)).astype(np.int64)]
         coding = PixelCoding.find(replay.frames(some), config.pixel.network.palette)
-        signs = bool(np.isin(replay.columns(rows).rewards, (-1.0, 0.0, 1.0)).all())
-        return cls(coding, "signs" if signs else "values", num_actions, config, seed)
+        return cls(coding, reward_kind_of(replay), num_actions, config, seed)
 
     @classmethod
     def restore(
@@ -116,7 +113,7 @@ class PixelLearner:
         colours = self._coding.colours
         meta: dict[str, Any] = {
             "updates": self.updates,
-            "reward_kind": self._reward_kind,
+            "reward_kind": self._predictor.outcomes.kind,
             "network": asdict(self.config.network),
             "num_latents": self.config.latents.num_latents,
         }
@@ -130,6 +127,8 @@ class PixelLearner:
             RunError: a loss is not finite, or the replay cannot be read; weights are as before the step that failed.
         """
         training = self.config.training
+        if self._predictor.outcomes.kind == "signs" and reward_kind_of(replay) == "values":
+            self._renew_heads()
         train, held = split_rows(replay, training.held_out_share, training.held_out_steps)
         sampler = self._sampler(replay, train, training.reward_share)
         excess = sampler.excess().to(self._device)
@@ -176,6 +175,22 @@ class PixelLearner:
             for name, value in held_out_losses(self.model, part).items():
                 losses[name] = losses.get(name, 0.0) + value * len(part.valid) / number
         return losses | rollout_metrics(self.model, windows, derive_seed(self._seed, "pixel", "held-out"))
+
+    def _fresh_predictor(self, kind: RewardKind) -> PixelPredictor:
+        build = partial(PixelPredictor, self._coding, self._num_actions, kind, self.config)
+        return seeded(self._seed, build).to(self._device)
+
+    def _renew_heads(self) -> None:
+        """New heads, for any rewards; the rest stays as it was fitted, and so does what the optimiser remembers."""
+        renewed = self._fresh_predictor("values")
+        kept = {name: value for name, value in self._predictor.state_dict().items() if not name.startswith(_HEADS)}
+        renewed.load_state_dict(renewed.state_dict() | kept)
+        heads = {str(index) for index, (name, _) in enumerate(renewed.named_parameters()) if name.startswith(_HEADS)}
+        moments = {
+            name: value for name, value in self._optimiser.state().items() if name.partition(".")[0] not in heads
+        }
+        self._predictor, self._optimiser = renewed, PixelOptimiser(renewed, self.config.training)
+        self._optimiser.load_state(moments)
 
     def _sampler(self, replay: Replay, rows: NDArray[np.int64], share: float) -> WindowSampler:
         network, training = self.config.network, self.config.training

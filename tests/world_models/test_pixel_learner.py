@@ -189,3 +189,25 @@ def test_rewards_of_any_size_have_a_class_of_heads_of_their_own(tmp_path: Path) 
         learner = PixelLearner.begin(replay, 3, settings(replace(TINY)), seed=0)
         counts[name] = len(learner.model.predictor.outcomes.values)
     assert counts["signs"] == 3 < counts["values"]
+
+
+@pytest.mark.parametrize("optimiser", ["adamw", "adafactor"])
+def test_a_new_kind_of_reward_gets_new_heads(tmp_path: Path, optimiser: Any) -> None:
+    replay = played(tmp_path, 60)
+    config = settings(changed(TINY, training={"optimiser": optimiser}))
+    learner = PixelLearner.begin(replay, 3, config, seed=0)
+    learner.fit(replay, 2, silent)
+    before = learner.state()
+    frame, no = picture(np.zeros(1, np.int64), np.zeros(1, np.int64)), [False]
+    for index in range(4):
+        replay.append(frame, [0], [10.0 * (index > 0)], no, no, [index == 0])
+    learner.fit(replay, 0, silent)
+    assert learner.model.predictor.outcomes.values.max() > 10.0
+    after = learner.state()
+    assert (before.meta["reward_kind"], after.meta["reward_kind"]) == ("signs", "values")
+    for name, value in after.tensors.items():  # all but the heads stays, and so does what the optimiser knows of it
+        assert "outcomes" in name or torch.equal(value, before.tensors[name])
+    assert len(before.tensors) > len(after.tensors) > len(before.tensors) / 2
+    restored = PixelLearner.restore(after, replay, 3, config, seed=0)
+    assert learner.fit(replay, 2, silent) == restored.fit(replay, 2, silent)
+    assert all(torch.equal(value, weights(learner)[name]) for name, value in weights(restored).items())
