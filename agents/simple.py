@@ -17,23 +17,19 @@ import os
 import time
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rl_discrete.agents.baselines import torch_threads
 from rl_discrete.agents.global_randomness import global_randomness
-from rl_discrete.agents.model_policy import ModelPolicy
-from rl_discrete.agents.rollout_errors import measure_rollouts
 from rl_discrete.agents.simple_checks import check_begun, check_envs, resolve
 from rl_discrete.agents.simple_config import SimpleConfig, collections
+from rl_discrete.agents.simple_diagnosis import diagnose
 from rl_discrete.agents.simple_run import SimpleRun, blocks_of, count_signs, describe_rates, rates_of
 from rl_discrete.agents.simple_session import Session, summarize_run
 from rl_discrete.agents.simple_start import append_starts, begin_world, build_envs, open_run
-from rl_discrete.agents.trained_agent import TrainedAgent
 from rl_discrete.agents.window import Window
-from rl_discrete.envs.encoded import EncodedPolicy
 from rl_discrete.runs.checkpoint import load_checkpoint
 from rl_discrete.runs.config import to_mapping
 from rl_discrete.runs.folder import RunFolder, collect_versions
@@ -91,7 +87,7 @@ def train_simple(
                     fit_world(run, session, iteration)
                     train_inside(run, session, iteration)
                 collect(run, session, sum(plan))
-                rollouts = diagnose(run, session)
+                measured = diagnose(run, session)
         result = {
             "schema_version": SCHEMA_VERSION,
             "complete": True,
@@ -108,7 +104,7 @@ def train_simple(
             "versions": collect_versions(),
             "machine": {"cores": os.cpu_count(), "threads": config.threads},
             **summarize_run(run, read_metrics(folder.path / "metrics.jsonl")),
-            "rollouts": rollouts,
+            **measured,
             "seconds_total": time.monotonic() - begin,
         }
         folder.write_json("result.json", result)
@@ -208,7 +204,7 @@ def train_inside(run: SimpleRun, session: Session, iteration: int) -> None:
     if run.trainings > iteration:
         return
     config, blocks = run.config, blocks_of(run.config, iteration)
-    if run.blocks == 0 and iteration > 0 and config.schedule.fresh_agents:
+    if run.blocks == 0 and iteration > 0 and run.renews_agents:
         run.renew_agent()
     agent = run.agent
     assert agent is not None
@@ -262,37 +258,3 @@ def finish_training(run: SimpleRun) -> None:
     run.iterations[-1] |= {"imagined_steps": run.imagined_steps, "imagined": rates_of(run.imagined[-newest:])}
     run.log_line(run.step, {f"imagined/{name}": value for name, value in run.iterations[-1]["imagined"].items()})
     run.trainings, run.blocks = run.trainings + 1, 0
-
-
-def diagnose(run: SimpleRun, session: Session) -> dict[str, Any] | None:
-    """How far the world model strays from fresh real episodes of the agent, which nothing learns from.
-
-    Returns:
-        As `agents.rollout_errors` has it; None if the configuration wants none.
-
-    Raises:
-        RunError: a reward is not finite.
-    """
-    config, agent, learner = run.config, run.agent, run.learner
-    assert agent is not None
-    assert learner is not None
-    if not config.diagnosis.steps:
-        return None
-    seed = derive_seed(config.seed, "diagnosis")
-    policy = EncodedPolicy(ModelPolicy(agent.policy.module, seed=seed), learner.model)
-    judged = TrainedAgent("simple", policy, config.env, config.env_kwargs, (), run.real_steps)
-    steps, starts = config.diagnosis.steps, config.diagnosis.starts
-    words = f"rollouts beside real steps on {config.env}"
-    with session.phase(run, "diagnose", words, steps) as task, session.stop.at_once():
-        errors = measure_rollouts(
-            learner.model,
-            judged,
-            steps=steps,
-            starts=starts,
-            seed=seed,
-            report=lambda made: session.progress.update(task, made),
-        )
-    for name in ("bit_error", "pixel_error", "nats"):
-        values = zip(errors["horizons"], errors.get(name, ()), strict=False)
-        run.log_line(run.step, {f"rollouts/{name}_{horizon}": value for horizon, value in values})
-    return errors

@@ -17,6 +17,7 @@ from rl_discrete.envs.make import env_id
 from rl_discrete.runs.config import differences, from_mapping, merge, read_yaml, to_mapping
 from rl_discrete.runs.errors import UsageError
 from rl_discrete.world_models.config import WorldModelConfig
+from rl_discrete.world_models.learner import check_frames
 
 _AT_LEAST_ONE = ("num_envs", "window", "checkpoint_every", "threads", "replay_bytes")
 _DECISIVE = (
@@ -63,9 +64,11 @@ def load_config(run: Path) -> SimpleConfig:
 
 
 def check_envs(config: SimpleConfig, envs: EpisodeEnvs) -> None:
-    """Raises UsageError where the replay does not fit the envs."""
+    """Raises UsageError where the replay or the world model does not fit the envs."""
     space = envs.observation_space
-    ReplayLayout.choose(space.shape or (), str(space.dtype), config.frame_stack, config.num_envs, config.replay_bytes)
+    shape, dtype = space.shape or (), str(space.dtype)
+    ReplayLayout.choose(shape, dtype, config.frame_stack, config.num_envs, config.replay_bytes)
+    check_frames(config.world_model, shape, dtype)
 
 
 def check_begun(config: SimpleConfig, folder: Path) -> None:
@@ -153,9 +156,9 @@ def _check(config: SimpleConfig) -> None:
             raise UsageError(f"the model says {given} and --{flag} says {chosen}: say --{flag} {given}")
     for name in ("iterations", "first_steps", "imagined_steps", "block_steps"):
         _require(getattr(schedule, name) >= 1, f"schedule.{name}", getattr(schedule, name), ">= 1")
-    for name in ("fit_updates", "last_imagined_steps"):
-        value = getattr(schedule, name)
-        _require(value is None or value >= 1, f"schedule.{name}", value, ">= 1")
+    updates, factor = schedule.fit_updates, schedule.last_imagined_factor
+    _require(updates is None or updates >= 1, "schedule.fit_updates", updates, ">= 1")
+    _require(0.0 < factor < math.inf, "schedule.last_imagined_factor", factor, "> 0")
     _require(schedule.last_steps >= 0, "schedule.last_steps", schedule.last_steps, ">= 0")
     for name in ("exploring_share", "epsilon", "first_epsilon", "entropy_floor"):
         value = getattr(collection, name)

@@ -51,12 +51,12 @@ class ScheduleConfig:
     fit_updates: int | None = None
     """Gradient steps of each fit of the world model, >= 1; by default as many as the model itself finds right."""
     fresh_agents: bool = True
-    """Whether each training begins with an agent of fresh weights. One that has learned the faults of an early model is
-    too sure of them to learn better in the next."""
+    """Whether each training after a new fit begins with an agent of fresh weights. One that has learned the faults of
+    an early model is too sure of them to learn better in the next."""
     imagined_steps: int = 500_000
     """Imagined steps of each training of the agent, over all model envs, >= 1; rounded up to whole blocks."""
-    last_imagined_steps: int | None = None
-    """Those of the last training, >= 1; by default `imagined_steps`."""
+    last_imagined_factor: float = 1.0
+    """How many times as long the last training is as the others, > 0."""
     block_steps: int = 20_000
     """Imagined steps after which all imagined episodes begin anew, >= 1, rounded up to whole rollouts: only there a run
     is saved or stopped."""

@@ -100,6 +100,11 @@ class SimpleRun:
         envs = np.arange(self.config.num_envs)
         return envs < math.ceil(self.config.collection.exploring_share * len(envs)) if self.agent else envs >= 0
 
+    @property
+    def renews_agents(self) -> bool:
+        """Whether each training begins with an agent of fresh weights: never where the model stays as it is."""
+        return self.config.schedule.fresh_agents and self.config.world_run is None
+
     def log_line(self, step: int, values: dict[str, float]) -> None:
         """Writes one line of metrics."""
         self.log.scalars(step, values)
@@ -114,7 +119,7 @@ class SimpleRun:
         config = self.config
         arguments = config.policy.arguments.get(config.algo, {})
         seed, total = derive_seed(config.seed, "agent", self.trainings), total_imagined(config)
-        if config.schedule.fresh_agents:
+        if self.renews_agents:
             total = blocks_of(config, self.trainings) * config.schedule.block_steps
         return ModelAgent(
             config.algo, self.model_envs(), config.policy.hidden, arguments, total, self.add_imagined, seed
@@ -201,17 +206,18 @@ class SimpleRun:
 
 def total_imagined(config: SimpleConfig) -> int:
     """Imagined steps of the whole run, before they are rounded up to blocks."""
-    schedule = config.schedule
-    last = schedule.last_imagined_steps or schedule.imagined_steps
-    return (schedule.iterations - 1) * schedule.imagined_steps + last
+    return sum(_wanted_steps(config, training) for training in range(config.schedule.iterations))
 
 
 def blocks_of(config: SimpleConfig, training: int) -> int:
     """Blocks of one training, counted from 0."""
+    return -(-_wanted_steps(config, training) // config.schedule.block_steps)
+
+
+def _wanted_steps(config: SimpleConfig, training: int) -> int:
     schedule = config.schedule
-    last = training == schedule.iterations - 1
-    steps = (schedule.last_imagined_steps if last else None) or schedule.imagined_steps
-    return -(-steps // schedule.block_steps)
+    factor = schedule.last_imagined_factor if training == schedule.iterations - 1 else 1.0
+    return max(1, round(factor * schedule.imagined_steps))
 
 
 def count_signs(rewards: NDArray[Any]) -> dict[str, int]:

@@ -31,7 +31,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
         vars(module)[function] = lambda *given, agent=agent: calls.append((*agent, *given))
         monkeypatch.setitem(sys.modules, module.__name__, module)
     drawing = ModuleType("rl_discrete.analysis.world_diagnosis")
-    vars(drawing)["draw_rollouts"] = lambda run: None
+    vars(drawing)["draw_diagnosis"] = lambda run: None
     monkeypatch.setitem(sys.modules, drawing.__name__, drawing)
     return calls
 
@@ -63,6 +63,12 @@ def test_without_an_agent_it_is_simple(trained: list[tuple[Any, ...]]) -> None:
     assert (config.algo, config.real_steps, config.world_run) == ("qrdqn", 0, Path("there"))
     assert (config.policy.arguments, config.policy.hidden) == ({"ppo": {"n_epochs": 4}}, (64, 32))
     assert config.model.code.dynamics.temperature == 0.5
+
+
+def test_imagined_steps_set_the_length_of_every_training(trained: list[tuple[Any, ...]]) -> None:
+    assert run("--schedule.imagined_steps", "1000") == 0
+    schedule = trained[0][1].schedule
+    assert (schedule.imagined_steps, schedule.last_imagined_factor) == (1000, 3.0)
 
 
 def test_the_full_size_profile_has_the_full_size_model(trained: list[tuple[Any, ...]]) -> None:

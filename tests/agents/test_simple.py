@@ -28,6 +28,7 @@ from rl_discrete.agents.simple_config import (
     SimpleConfig,
     collections,
 )
+from rl_discrete.agents.simple_run import blocks_of, total_imagined
 from rl_discrete.agents.trained_agent import load_agent
 from rl_discrete.envs.encoded import EncodedPolicy
 from rl_discrete.envs.episodes import EpisodeEnvs, StepResult
@@ -182,7 +183,7 @@ def test_imagined_rewards_are_held_against_those_of_an_agent_that_does_not_explo
 
 @pytest.mark.parametrize("fresh", [False, True])
 def test_a_training_begins_with_an_agent_of_fresh_weights_or_goes_on(fresh: bool, tmp_path: Path) -> None:
-    schedule = replace(SMALL.schedule, imagined_steps=4096, last_imagined_steps=128, fresh_agents=fresh)
+    schedule = replace(SMALL.schedule, imagined_steps=4096, last_imagined_factor=1 / 32, fresh_agents=fresh)
     run = train_simple(replace(SMALL, schedule=schedule), tmp_path / "run")
     result = json.loads((run / "result.json").read_text())
     assert result["imagined_steps"] == 4096 + 128
@@ -322,6 +323,31 @@ def test_without_real_steps_an_agent_learns_in_a_finished_world(whole: dict[str,
             train_simple(other, tmp_path / "parts")
     train_simple(other, tmp_path / "parts", resume=True)
     assert same(checkpoint(tmp_path / "parts"), checkpoint(undisturbed))
+
+
+def test_in_a_finished_world_the_agent_goes_on_from_training_to_training(
+    whole: dict[str, Path], tmp_path: Path
+) -> None:
+    schedule = replace(SMALL.schedule, imagined_steps=4096, last_imagined_factor=1 / 32)
+    config = replace(SMALL, real_steps=0, world_run=whole["dqn"], schedule=schedule, diagnosis=DiagnosisConfig(steps=0))
+    undisturbed = train_simple(config, tmp_path / "whole")
+    result = json.loads((undisturbed / "result.json").read_text())
+    assert result["imagined_steps"] == 4096 + 128
+    first, last = (iteration["imagined"]["plus_per_1000"] for iteration in result["iterations"])
+    assert min(first, last) > 900.0  # one of fresh weights would have had no time to learn
+    with pytest.MonkeyPatch.context() as patch:
+        happen_in(patch, "learn_block", 33, die)
+        with pytest.raises(MemoryError):
+            train_simple(config, tmp_path / "parts")
+    train_simple(config, tmp_path / "parts", resume=True)
+    assert same(checkpoint(tmp_path / "parts"), checkpoint(undisturbed))
+
+
+def test_the_last_training_follows_the_length_of_the_others() -> None:
+    schedule = ScheduleConfig(iterations=3, imagined_steps=1000, last_imagined_factor=2.5, block_steps=200)
+    config = SimpleConfig(schedule=schedule)
+    assert [blocks_of(config, training) for training in range(3)] == [5, 5, 13]
+    assert total_imagined(config) == 4500
 
 
 def test_an_explorer_acts_at_random_as_often_and_as_long_as_it_is_told() -> None:

@@ -75,9 +75,17 @@ def with_arguments(algo: str, **arguments: Any) -> SimpleConfig:
         (replace(SHORT, real_steps=0), "--real-steps 0 --world-run DIR trains in the finished model of another run"),
         (replace(SHORT, world_run=Path("there")), "real_steps 0 and world_run go together"),
         (replace(SHORT, prior="factorised", world_model="pixel"), "prior factorised is for world_model code"),
+        (
+            replace(SHORT, world_model="pixel"),
+            "takes images, uint8 (C, H, W), got float32 (3,)",
+        ),
         (replace(SHORT, frame_stack=-1), "frame_stack must be >= 0, got -1"),
         (replace(SHORT, schedule=replace(SHORT.schedule, iterations=0)), "schedule.iterations must be >= 1, got 0"),
         (replace(SHORT, schedule=replace(SHORT.schedule, fit_updates=0)), "schedule.fit_updates must be >= 1, got 0"),
+        (
+            replace(SHORT, schedule=replace(SHORT.schedule, last_imagined_factor=0.0)),
+            "schedule.last_imagined_factor must be > 0, got 0.0",
+        ),
         (replace(SHORT, collection=replace(SHORT.collection, epsilon=1.5)), "collection.epsilon must be in [0, 1]"),
         (replace(SHORT, collection=replace(SHORT.collection, hold=0.5)), "collection.hold must be >= 1, got 0.5"),
         (replace(SHORT, imagination=replace(SHORT.imagination, half_life=0.0)), "imagination.half_life must be > 0"),
