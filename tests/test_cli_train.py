@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,7 +14,7 @@ from rl_discrete import cli
 from rl_discrete.agents.baseline_config import BASELINES, BaselineConfig
 from rl_discrete.agents.config import VAST_PROFILES, VastConfig
 from rl_discrete.agents.simple_config import SIMPLE_PROFILES, SimpleConfig, collections
-from rl_discrete.world_models.pixel_config import PAPER
+from rl_discrete.world_models.pixel_config import PAPER, PRESETS
 
 CONFIGS = {"simple": SimpleConfig, "vast": VastConfig, **dict.fromkeys(BASELINES, BaselineConfig)}
 
@@ -80,6 +81,16 @@ def test_the_full_size_profile_has_the_full_size_model(trained: list[tuple[Any, 
     assert trained[1][1].real_steps == 100_000
 
 
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_is_the_network_of_the_pixel_model(preset: str, trained: list[tuple[Any, ...]]) -> None:
+    assert run("--world-model", "pixel", "--preset", preset) == 0
+    assert run("--profile", "paper", "--preset", preset, "--model.pixel.network.hidden", "8") == 0
+    (_, cpu, *_), (_, paper, *_) = trained
+    assert cpu.model.pixel == PRESETS[preset]
+    assert (cpu.real_steps, paper.real_steps) == (100_000, 102_400)
+    assert paper.model.pixel.network == replace(PRESETS[preset].network, hidden=8)
+
+
 def test_flags_reach_the_config(trained: list[tuple[Any, ...]]) -> None:
     flags = ["--env", "DoomPlusMaze", "--env-kwargs", "{controls: native, max_steps: 400}", "--encoder", "gs"]
     more = ["--model.num_categories", "4", "--changes", "reverse_rewards@20000", "--out", "there", "--resume"]
@@ -96,6 +107,9 @@ def test_flags_reach_the_config(trained: list[tuple[Any, ...]]) -> None:
         (["--world-model", "cod"], ["--world-model", "cod", "code"]),
         (["--prior", "lstn"], ["--prior", "lstn", "lstm"]),
         (["--real-step", "3"], ["unknown flag '--real-step'", "did you mean --real-steps?"]),
+        (["--preset", "papr"], ["unknown preset 'papr'", "did you mean paper?"]),
+        (["--preset", "paper"], ["preset paper is for --world-model pixel; the code model has none"]),
+        (["--agent", "vast", "--preset", "paper"], ["unknown flag '--preset'"]),
         (["--agent", "vats"], ["unknown agent 'vats'", "did you mean vast?"]),
         (["--agnet", "vast"], ["unknown flag '--agnet'", "did you mean --agent?"]),
         (["--agent", "ppo", "--encoder", "ish"], ["unknown flag '--encoder'"]),

@@ -26,6 +26,9 @@ def train(summary: str, argv: Sequence[str]) -> int:
     from rl_discrete.agents.baseline_config import BASELINES, BaselineConfig
     from rl_discrete.agents.config import VAST_PROFILES, VastConfig
     from rl_discrete.agents.simple_config import SimpleConfig
+    from rl_discrete.runs.config import to_mapping
+    from rl_discrete.runs.errors import UsageError
+    from rl_discrete.world_models.pixel_config import PRESETS
 
     agents = ("simple", "vast", *BASELINES)
     agent = _named_agent(argv) or "simple"
@@ -33,6 +36,8 @@ def train(summary: str, argv: Sequence[str]) -> int:
     parser = new_parser("train", summary)
     parser.add_argument("--agent", choices=agents, help="what learns; the other flags depend on it")
     parser.add_argument("--profile", choices=VAST_PROFILES, help="how much is run")
+    if agent == "simple":
+        parser.add_argument("--preset", choices=tuple(PRESETS), help="which network of --world-model pixel")
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file; flags override it")
     parser.add_argument("--out", type=Path, metavar="PATH", help="run folder; by default a new one below runs/train/")
     parser.add_argument("--resume", action="store_true", help="continue the run in `out`")
@@ -42,10 +47,18 @@ def train(summary: str, argv: Sequence[str]) -> int:
     out, resume = flags.pop("out", None), flags.pop("resume", False)
     agent = selected("agent", agents, agent, flags, given, file)
     profile = selected("profile", VAST_PROFILES, "cpu", flags, given, file)
-    folder = "baselines" if agent in BASELINES else agent
-    config = layered(settings, [shipped(folder, profile), (file, given), ("command line", flags)])
+    chosen = {"agent": agent, "profile": profile}
+    layers = [shipped("baselines" if agent in BASELINES else agent, profile), (file, given), ("command line", flags)]
+    named = flags.get("preset", given.get("preset"))
+    if agent == "simple":
+        usual = "paper" if profile == "paper" else "small"
+        preset = chosen["preset"] = selected("preset", tuple(PRESETS), usual, flags, given, file)
+        layers.insert(0, (f"preset {preset}", {"model": {"pixel": to_mapping(PRESETS[preset])}}))
+    config = layered(settings, layers)
+    if agent == "simple" and named is not None and config.world_model != "pixel":
+        raise UsageError(f"preset {named} is for --world-model pixel; the {config.world_model} model has none of it")
     if any(word in HELP for word in argv):
-        return print_help(parser, config, agent=agent, profile=profile)
+        return print_help(parser, config, **chosen)
     command = shlex.join(["rl-discrete", "train", *argv])
     if agent == "simple":
         from rl_discrete.agents.simple import train_simple

@@ -16,11 +16,14 @@ from safetensors.torch import load_file
 
 import rl_discrete
 from rl_discrete.agents import simple
+from rl_discrete.agents.algorithms import AgentSpec
 from rl_discrete.agents.collecting import Explorer, raise_entropy
 from rl_discrete.agents.evaluation import evaluate
+from rl_discrete.agents.model_agent import ModelAgent
 from rl_discrete.agents.model_policy import ModelPolicy
 from rl_discrete.agents.sb3_networks import weights_of
 from rl_discrete.agents.simple import train_simple
+from rl_discrete.agents.simple_checks import resolve
 from rl_discrete.agents.simple_config import (
     CollectionConfig,
     DiagnosisConfig,
@@ -30,12 +33,15 @@ from rl_discrete.agents.simple_config import (
 )
 from rl_discrete.agents.simple_run import blocks_of, total_imagined
 from rl_discrete.agents.trained_agent import load_agent
+from rl_discrete.cli.flags import layered, shipped
 from rl_discrete.envs.encoded import EncodedPolicy
 from rl_discrete.envs.episodes import EpisodeEnvs, StepResult
+from rl_discrete.envs.model import WorldModelVectorEnv
+from rl_discrete.envs.sb3 import VectorEnvToVecEnv
 from rl_discrete.runs.errors import Interrupted
 from rl_discrete.runs.metrics import read_metrics
 from tests.agents.simple_worlds import SMALL, CoinLearner, FalseCoin, use
-from tests.world_models.toy import SIDES, CoinEnv, CoinModel
+from tests.world_models.toy import SIDES, CoinEnv, CoinModel, CoinStarts
 
 LENGTH = 20  # of a real episode, so its best return
 ALGORITHMS = ("ppo", "a2c", "dqn", "qrdqn", "trpo", "recurrent_ppo")
@@ -348,6 +354,21 @@ def test_the_last_training_follows_the_length_of_the_others() -> None:
     config = SimpleConfig(schedule=schedule)
     assert [blocks_of(config, training) for training in range(3)] == [5, 5, 13]
     assert total_imagined(config) == 4500
+
+
+def test_the_agent_of_the_full_size_profile_can_be_made() -> None:
+    config = resolve(layered(SimpleConfig, [shipped("simple", "paper")]))
+    inside = WorldModelVectorEnv(CoinModel(), CoinStarts(), config.imagination.num_envs, autoreset_mode="SameStep")
+    envs, arguments = VectorEnvToVecEnv(inside), config.policy.arguments["ppo"]
+    agent = ModelAgent(config.algo, envs, config.policy.hidden, arguments, 800, lambda *_: None)
+    (group,) = agent.model.policy.optimizer.param_groups
+    assert (tuple(group["betas"]), group["eps"], group["lr"]) == ((0.85, 0.997), 1e-6, 1e-4)
+    agent.enter(envs, 0, refitted=False)
+    assert np.isfinite(list(agent.advance().values())).all()
+    spec = AgentSpec.from_json(json.loads(json.dumps(agent.spec.to_json())))
+    assert same(
+        weights_of(ModelPolicy.restore(spec, weights_of(agent.policy.module)).module), agent.parts().tensors["policy"]
+    )
 
 
 def test_an_explorer_acts_at_random_as_often_and_as_long_as_it_is_told() -> None:
