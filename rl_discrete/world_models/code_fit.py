@@ -6,13 +6,15 @@ Kaiser et al. 2019, arXiv 1903.00374). The LSTM over bits is switched on late: t
 gradient steps and loses to independent bits in the same time.
 
 Rewards and ends are rare. Starts are drawn more often where one follows, by a factor for the reward's sign times one
-for the end; the heads are told these factors, and the code of that first step is weighted by their inverse, so that no
-probability is distorted. What follows later depends on the first step only through the code that it begins with.
+for the end. Each head is told its own factor, and its loss in that first step is weighted by the inverse of the other
+one, the loss of the code by the inverse of both, so that no probability is distorted. What follows later depends on
+the first step only through the code that it begins with.
 """
 
 from __future__ import annotations
 
 import math
+from collections import deque
 
 import numpy as np
 import torch
@@ -27,9 +29,11 @@ from rl_discrete.world_models.code_dynamics import CodeDynamics
 from rl_discrete.world_models.code_rollouts import Rollout, RolloutStarts
 from rl_discrete.world_models.coded_replay import CodedReplay
 from rl_discrete.world_models.config import DynamicsFitConfig
+from rl_discrete.world_models.held_out_choice import HeldOutChoice
 from rl_discrete.world_models.learner import Report
 
 _TELL_EVERY = 20  # gradient steps
+_LOOKS = 20  # at held-out steps in a fit
 
 
 def fit_dynamics(
@@ -37,16 +41,19 @@ def fit_dynamics(
 ) -> dict[str, float]:
     """Fits the dynamics in place to all of the replay that is not held out; a function of its arguments alone.
 
+    What is held out decides when each of its stages ends and with which weights, see `HeldOutChoice`.
+
     Args:
         dynamics: as it was fitted before, or fresh.
         replay: coded by the codec that the model will use.
         config: how.
-        updates: gradient steps.
+        updates: gradient steps at most.
         seed: of this fit: of its order and noise.
         report: told how far it is.
 
     Returns:
-        Mean training losses of the last tenth of the fit, nats per step.
+        `updates`, the gradient steps that were made, and the mean training losses of the last tenth of them:
+        `code_nats`, `reward_nats` and `end_nats`, nats per step.
 
     Raises:
         UsageError: settings outside their ranges, or no step to learn from.
@@ -66,34 +73,42 @@ def fit_dynamics(
         betas=(0.9, 0.98),
         fused=True,
     )
-    recent: list[dict[str, float]] = []
+    recent: deque[dict[str, float]] = deque(maxlen=max(1, updates // 10))
+    look_every, made = max(1, updates // _LOOKS), 0
     dynamics.train()
-    for update in range(updates):
-        progress = update / updates
-        for group in optimiser.param_groups:
-            group["lr"] = config.learning_rate * _rate(update, updates, config.warmup_steps)
-        rollout = Rollout.draw(replay, starts, dynamics, config, order)
-        prior = prior_at(dynamics, progress, config)
-        own = config.own_share * min(1.0, progress / max(config.own_warmup, 1e-9))
-        losses = rollout_losses(dynamics, prior, rollout, starts, own, config.flip_probability, noise)
-        loss = torch.stack(list(losses.values())).sum()
-        value = loss.item()
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(parameters, config.gradient_clip or math.inf).item()
-        if not (math.isfinite(value) and math.isfinite(norm)):
-            raise RunError(
-                f"the loss of the world model became {value} (gradient norm {norm}) at gradient step {update}: the "
-                "last good checkpoint is kept; lower the learning rate or look for bad values in the observations"
-            )
-        optimiser.step()
-        if update >= updates - max(1, updates // 10):
+    for prior, stage in stages(dynamics, updates, config):
+        choice = HeldOutChoice(dynamics, replay, config.patience)
+        for update in stage:
+            progress = update / updates
+            for group in optimiser.param_groups:
+                group["lr"] = config.learning_rate * _rate(update, updates, config.warmup_steps)
+            rollout = Rollout.draw(replay, starts, dynamics, config, order)
+            own = config.own_share * min(1.0, progress / max(config.own_warmup, 1e-9))
+            losses = rollout_losses(dynamics, prior, rollout, starts, own, config.flip_probability, noise)
+            loss = torch.stack(list(losses.values())).sum()
+            value = loss.item()
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            norm = nn.utils.clip_grad_norm_(parameters, config.gradient_clip or math.inf).item()
+            if not (math.isfinite(value) and math.isfinite(norm)):
+                raise RunError(
+                    f"the loss of the world model became {value} (gradient norm {norm}) at gradient step {update}: the "
+                    "last good checkpoint is kept; lower the learning rate or look for bad values in the observations"
+                )
+            optimiser.step()
             recent.append({name: term.item() for name, term in losses.items()})
-        if update % _TELL_EVERY == 0:
-            report("dynamics", progress)
+            made += 1
+            if update % _TELL_EVERY == 0:
+                report("dynamics", progress)
+            looks = (update + 1) % look_every == 0 or update + 1 == stage.stop
+            if looks and choice.look(prior):
+                break
+        choice.restore()
     dynamics.eval()
     report("dynamics", 1.0)
-    return {name: float(np.mean([losses[name] for losses in recent])) for name in recent[0]}
+    return {"updates": float(made)} | {
+        f"{name}_nats": float(np.mean([losses[name] for losses in recent])) for name in recent[0]
+    }
 
 
 def rollout_losses(
@@ -126,12 +141,14 @@ def rollout_losses(
         actions, codes = rollout.actions[:, step], rollout.codes[:, step]
         context = dynamics.context(seen, actions, summary)
         nats = _code_nats(prior, codes, None if rollout.soft is None else rollout.soft[:, step], context, noise)
-        terms["code"].append(nats * rollout.weights if step == 0 else nats)
         rewards, ends = dynamics.heads(context, flips(codes.float()))
         first = step == 0  # the only step by whose outcome the start was chosen
+        weights = rollout.weights if first else dict.fromkeys(terms, 1.0)
         excess = (starts.reward_excess, starts.end_excess) if first else (plain, 1.0)
-        terms["reward"].append(dynamics.heads.reward_nats(rewards, rollout.rewards[:, step], excess[0]))
-        terms["end"].append(dynamics.heads.end_nats(ends, rollout.ends[:, step], excess[1]))
+        reward_nats = dynamics.heads.reward_nats(rewards, rollout.rewards[:, step], excess[0])
+        end_nats = dynamics.heads.end_nats(ends, rollout.ends[:, step], excess[1])
+        for name, each in (("code", nats), ("reward", reward_nats), ("end", end_nats)):
+            terms[name].append(each * weights[name])
         if step + 1 < num_steps:
             following = codes
             if own_share > 0.0:
@@ -169,10 +186,19 @@ class _Flips:
         return torch.where(flipped, 1.0 - bits, bits)
 
 
-def prior_at(dynamics: CodeDynamics, progress: float, config: DynamicsFitConfig) -> FactorisedPrior | LSTMPrior:
-    """What predicts the codes at `progress` in [0, 1) of a fit: independent bits first, where the prior holds them."""
+def stages(
+    dynamics: CodeDynamics, updates: int, config: DynamicsFitConfig
+) -> list[tuple[FactorisedPrior | LSTMPrior, range]]:
+    """What predicts the codes in which updates of a fit: independent bits first, where the prior holds them."""
     independent = dynamics.independent
-    return dynamics.prior if independent is None or progress >= config.lstm_from else independent
+    if independent is None or independent is dynamics.prior:
+        return [(dynamics.prior, range(updates))]
+    switch = math.ceil(config.lstm_from * updates)
+    found: list[tuple[FactorisedPrior | LSTMPrior, range]] = [
+        (independent, range(switch)),
+        (dynamics.prior, range(switch, updates)),
+    ]
+    return [(prior, stage) for prior, stage in found if stage]
 
 
 def _rate(update: int, updates: int, warmup: int) -> float:
@@ -183,10 +209,10 @@ def _rate(update: int, updates: int, warmup: int) -> float:
 
 def check_fit(config: DynamicsFitConfig, updates: int) -> None:
     """Raises UsageError for settings outside their ranges."""
-    if min(updates, config.batch_size, config.unroll) < 1:
-        raise UsageError(
-            f"updates, batch_size and unroll must be >= 1, got {updates}, {config.batch_size} and {config.unroll}"
-        )
+    sizes = {"updates": updates, "batch_size": config.batch_size, "unroll": config.unroll, "patience": config.patience}
+    for name, value in sizes.items():
+        if value < 1:
+            raise UsageError(f"{name} must be >= 1, got {value}")
     if not 0.0 < config.learning_rate < math.inf:
         raise UsageError(f"learning_rate must be > 0 and finite, got {config.learning_rate}")
     for name, high in (("own_share", 1.0), ("own_warmup", 1.0), ("rare_share", 0.25)):

@@ -133,7 +133,7 @@ class CodeLearner:
         self.fits += 1
         self.model = self._snapshot()
         for name in losses[0]:
-            measured[f"train_{name}_nats"] = float(np.mean([member[name] for member in losses]))
+            measured[f"train_{name}"] = float(np.mean([member[name] for member in losses]))
         return measured | measure_code_model(self.model, coded, derive_seed(self._seed, "measured", self.fits))
 
     def _fit_codec(self, replay: Replay, report: Report) -> dict[str, float]:

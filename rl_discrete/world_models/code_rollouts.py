@@ -15,6 +15,8 @@ from rl_discrete.world_models.code_dynamics import CodeDynamics
 from rl_discrete.world_models.coded_replay import CodedReplay, Places
 from rl_discrete.world_models.config import DynamicsFitConfig
 
+_MOST_EXCESS = 20.0
+
 
 @dataclass(frozen=True)
 class RolloutStarts:
@@ -24,8 +26,9 @@ class RolloutStarts:
     """(N,) in the coded replay."""
     cumulative: NDArray[np.float64]
     """(N,) of the probabilities."""
-    weights: NDArray[np.float32]
-    """(N,) of the first code: the inverse of how much more often a start is drawn."""
+    weights: dict[str, NDArray[np.float32]]
+    """(N,) of the losses of the first `code`, `reward` and `end`, 1 on average over draws: the inverse of how much more
+    often a start is drawn, but for what the head of rewards, or of ends, is told itself."""
     reward_excess: Tensor
     """(3,) how many times more often rewards below, at and above 0 are drawn, up to a common factor."""
     end_excess: float
@@ -43,9 +46,11 @@ class RolloutStarts:
         signs, ends = np.sign(replay.rewards[first]).astype(np.int64) + 1, replay.ends[first]
         reward_excess = _excess(np.bincount(signs, minlength=3), config.rare_share)
         end_excess = _excess(np.bincount(ends, minlength=2), config.rare_share)
-        times = reward_excess[signs] * end_excess[ends.astype(np.int64)]
+        of_reward, of_end = reward_excess[signs], end_excess[ends.astype(np.int64)]
+        times = of_reward * of_end
         cumulative = np.cumsum(times) / times.sum()
-        weights = (times.mean() / times).astype(np.float32)
+        told = {"code": np.ones(len(times)), "reward": of_reward, "end": of_end}
+        weights = {name: (times.sum() / own.sum() * own / times).astype(np.float32) for name, own in told.items()}
         ratio = float(end_excess[1] / end_excess[0])
         return cls(places, cumulative, weights, torch.from_numpy(reward_excess).float(), ratio)
 
@@ -56,8 +61,11 @@ class RolloutStarts:
 
 
 def _excess(counts: NDArray[Any], share: float) -> NDArray[np.float64]:
-    """How many times more often each class is to be drawn, so that none there is falls far below `share`."""
-    excess: NDArray[np.float64] = np.maximum(1.0, share * counts.sum() / np.maximum(counts, 1))
+    """How many times more often each class is to be drawn, so that none there is falls far below `share`.
+
+    At most `_MOST_EXCESS` times: a handful of rewards drawn in every batch would be learned by heart.
+    """
+    excess: NDArray[np.float64] = np.clip(share * counts.sum() / np.maximum(counts, 1), 1.0, _MOST_EXCESS)
     return np.where(counts > 0, excess, 1.0)
 
 
@@ -67,7 +75,7 @@ class Rollout:
 
     seen: Tensor  # float32 (B, seen_dim)
     summary: Tensor | None  # float32 (B, recurrent)
-    weights: Tensor  # float32 (B,), of the first code
+    weights: dict[str, Tensor]  # float32 (B,), of the first step's losses
     there: Tensor  # bool (B, U), whether there was such a step
     actions: Tensor  # int64 (B, U)
     codes: Tensor  # int64 (B, U, L)
@@ -93,7 +101,7 @@ class Rollout:
         return cls(
             seen=seen,
             summary=summary,
-            weights=torch.from_numpy(starts.weights[chosen]),
+            weights={name: torch.from_numpy(each[chosen]) for name, each in starts.weights.items()},
             there=torch.from_numpy(ahead >= 0),
             actions=torch.from_numpy(replay.actions[ahead]),
             codes=torch.from_numpy(replay.codes[ahead]).long(),

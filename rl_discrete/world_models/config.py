@@ -89,13 +89,15 @@ class DynamicsConfig:
     """What draws the next bits: an LSTM over chunks of them that starts as independent bits, or these alone."""
     lstm: ConditionalLSTMConfig = field(default_factory=lambda: ConditionalLSTMConfig(hidden=96, embedding=32))
     """The LSTM."""
-    temperature: float = 0.0
-    """Temperature at which bits are drawn in imagination, >= 0; 0: the likeliest, so that nothing is random."""
+    temperature: float = 1.0
+    """Temperature at which bits are drawn in imagination, >= 0: at 1 as likely as in the world, at 0 only the
+    likeliest. At 0 what the world does in the minority of cases, such as an opponent's mistake, never happens, and no
+    reward that is seen to come with it is ever paid."""
     outcome_hidden: int = 64
     """Width of the layer that reward and end are read from, >= 1."""
     outcomes: Literal["likeliest", "sampled"] = "sampled"
-    """Whether imagined rewards and ends are the likeliest ones (the mean, of rewards other than -1, 0, 1) or drawn: a
-    rare reward that is never the likeliest is still paid as often as in the world."""
+    """Whether imagined rewards and ends are the likeliest ones (the mean, of rewards other than -1, 0, 1) or drawn,
+    given the imagined code: one that the code does not show is then paid as often as in the world."""
     ensemble: int = 1
     """Models fitted side by side, 1 to 3; a rollout is cut where they disagree."""
     disagreement: int = 8
@@ -107,9 +109,12 @@ class DynamicsFitConfig:
     """How the dynamics is fitted: AdamW, linear warm-up, cosine decay, on rollouts of its own samples."""
 
     updates: int = 2500
-    """Gradient steps of the first fit where the caller names no number, >= 1."""
+    """Gradient steps of the first fit, at most, where the caller names no number, >= 1."""
     refit_updates: int = 1200
-    """Gradient steps of each later fit, >= 1."""
+    """Gradient steps of each later fit, at most, >= 1."""
+    patience: int = 4
+    """Looks at held-out steps, of twenty in a fit, that may be no better before the independent bits, or the LSTM, go
+    no further, >= 1; the best weights are kept."""
     batch_size: int = 128
     """Rollouts per gradient step, >= 1."""
     unroll: int = 4
@@ -125,8 +130,8 @@ class DynamicsFitConfig:
     lstm_from: float = 0.6
     """Share of a fit, in [0, 1), after which the LSTM is switched on; before it the bits are independent."""
     rare_share: float = 0.0625
-    """Share of a batch, in [0, 0.25], that rewards of either sign and ends are each raised to where they are rarer; the
-    probabilities are corrected for it."""
+    """Share of a batch, in [0, 0.25], that rewards of either sign and ends are each raised to where they are rarer, but
+    not beyond twenty times their number; the probabilities are corrected for it."""
     learning_rate: float = 1.5e-3
     """Peak learning rate, > 0."""
     warmup_steps: int = 50

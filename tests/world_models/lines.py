@@ -20,7 +20,7 @@ from rl_discrete.world_models.held_out import HeldOut
 CELLS = 6
 MOVES = np.array([0, -1, 1])
 """Of each action."""
-SMALL: dict[str, Any] = {"hidden": 48, "outcome_hidden": 16, "history": 2, "recurrent": 0}
+SMALL: dict[str, Any] = {"hidden": 48, "outcome_hidden": 16, "history": 2, "recurrent": 0, "temperature": 0.0}
 
 
 class BitsCodec:
