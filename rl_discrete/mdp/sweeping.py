@@ -138,8 +138,8 @@ class PrioritizedSweeping:
     def q_values(self, keys: npt.ArrayLike) -> NDArray[np.float64]:
         """Q of keys (B, W), float64 (B, A); nan where untried or unknown."""
         rows = self._rows(keys)
-        q = self.view()[1][rows]
-        q[rows < 0] = np.nan
+        q = np.full((len(rows), self.table.num_actions), np.nan)
+        q[rows >= 0] = self.view()[1][rows[rows >= 0]]
         return q
 
     def values(self, keys: npt.ArrayLike) -> NDArray[np.float64]:

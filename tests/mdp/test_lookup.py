@@ -182,6 +182,13 @@ def test_a_planner_that_changes_is_read_anew() -> None:
     assert lookup.q_values(stranger).q[0, 0] == pytest.approx(before + 1.0)
 
 
+def test_an_empty_table_leaves_the_fallback() -> None:
+    lookup = HammingLookup(PrioritizedSweeping(TabularMDP(3), 0.9), fallback=-7.0, penalty=1.0)
+    found = lookup.q_values(np.ones((2, 1), np.uint64))
+    np.testing.assert_array_equal(found.q, np.full((2, 3), -7.0))
+    np.testing.assert_array_equal(found.radius, np.full((2, 3), -1))
+
+
 def test_a_real_planner_is_read_after_adds_and_removals() -> None:
     """Rows of forgotten states are recycled or orphaned; neither may count as a neighbour."""
     rng = np.random.default_rng(1)

@@ -293,6 +293,16 @@ def test_warm_start() -> None:
         new.set_values(keys[:1], [np.nan])
 
 
+def test_an_empty_table_knows_nothing() -> None:
+    planner = PrioritizedSweeping(TabularMDP(3), 0.9)
+    keys = np.ones((2, 1), np.uint64)
+    assert np.isnan(planner.q_values(keys)).all()
+    assert planner.q_values(keys).shape == (2, 3)
+    assert planner.q_values(keys[:0]).shape == (0, 3)
+    np.testing.assert_array_equal(planner.values(keys), [0, 0])
+    assert planner.plan(FOREVER) == 0
+
+
 def test_a_planner_takes_over_a_filled_table() -> None:
     batch = random_batch(np.random.default_rng(5), random_keys(np.random.default_rng(6), 100), 3, 1500)
     table = TabularMDP(3)
