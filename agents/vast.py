@@ -14,9 +14,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from rl_discrete.agents.baselines import torch_threads
 from rl_discrete.agents.config import Change, VastConfig
 from rl_discrete.agents.probes import NUM_PROBES, Probes
 from rl_discrete.agents.vast_checks import check_begun, check_envs, resolve
@@ -238,9 +238,5 @@ def save(run: VastRun, log: MetricLog, folder: RunFolder) -> int:
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Inside, torch computes every operation on one thread: results do not depend on how many there are."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with torch_threads(1):
         yield
-    finally:
-        torch.set_num_threads(before)

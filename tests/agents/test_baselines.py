@@ -4,6 +4,7 @@ import json
 import os
 import random
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from safetensors.torch import load_file
 
 from rl_discrete.agents.baseline_config import BaselineConfig, DQNConfig, PPOConfig
 from rl_discrete.agents.baseline_run import BaselineRun
-from rl_discrete.agents.baselines import load_baseline, train_baseline
+from rl_discrete.agents.baselines import load_baseline, torch_threads, train_baseline
 from rl_discrete.agents.disk_buffer import DiskBuffer
 from rl_discrete.agents.evaluation import evaluate
 from rl_discrete.agents.sb3_policy import Sb3Policy
@@ -266,3 +267,12 @@ def test_the_disk_buffer_gives_back_the_transitions_it_was_given(tmp_path: Path)
             assert batch.dones[index].item() == float(ended)
             seen.add(key)
     assert seen == given.keys()
+
+
+def test_denormal_numbers_are_zero_as_long_as_something_trains() -> None:
+    def halved() -> float:
+        return float(torch.tensor([1e-40]) * 0.5)
+
+    with torch_threads(1), ThreadPoolExecutor(1) as pool:
+        assert halved() == pool.submit(halved).result() == 0.0
+    assert halved() > 0.0
