@@ -227,4 +227,5 @@ def test_shrinking_that_the_screen_does_not_allow() -> None:
 def test_numbers_are_checked_before_the_first_step(kwargs: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         AtariEnv("Pong", **kwargs)
-    AtariEnv("Pong", frame_skip=np.int64(2), max_noops=np.int64(3), rows=np.array([34, 194]))
+    of_numpy: dict[str, Any] = {"frame_skip": np.int64(2), "max_noops": np.int64(3), "rows": np.array([34, 194])}
+    AtariEnv("Pong", **of_numpy)

@@ -226,7 +226,7 @@ def test_a_function_may_go_without_the_ends() -> None:
 
     np.testing.assert_array_equal(replan(table, short, 0.9).q_values, replan(table, full, 0.9).q_values)
     with pytest.raises(UsageError, match=r"must take \(keys, actions, next_keys, terminated\), got \(keys, actions\)"):
-        replan(table, lambda keys, actions: actions, 0.9)  # type: ignore[misc,arg-type]
+        replan(table, lambda keys, actions: actions, 0.9)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("sign", [1, -1])
