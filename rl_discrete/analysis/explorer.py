@@ -7,19 +7,22 @@ in `explorer_page/`; a content security policy forbids whatever would come from 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from html import escape
 from pathlib import Path
 from string import Template
 from typing import Any
 
+from rl_discrete.agents.config import VastConfig
 from rl_discrete.agents.vast_policy import load_config
 from rl_discrete.analysis.explorer_data import Moment, page_data
-from rl_discrete.analysis.explorer_run import read_history
+from rl_discrete.analysis.explorer_run import History, read_history
 from rl_discrete.analysis.table_layout import lay_out_tables
 from rl_discrete.bench.palette import DARK, LIGHT
-from rl_discrete.runs.durable import disk_errors, replace_file
-from rl_discrete.runs.errors import UsageError
+from rl_discrete.runs.durable import check_free, disk_errors, replace_file
+from rl_discrete.runs.progress import Progress
 
 SCRIPTS = (
     "load",
@@ -35,26 +38,40 @@ SCRIPTS = (
     "events",
 )
 """The files of the script, in order."""
+PAGE = "explorer.html"
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
 
-def explore_run(run: Path, out: Path | None = None, warn: Callable[[str], None] = print) -> Path:
+def explore_run(run: Path, out: Path | None = None, warn: Callable[[str], None] | None = None) -> Path:
     """Writes the explorer of a run of `rl-discrete train --agent vast`, atomically, and returns its path.
 
     Args:
         run: the run folder; it may belong to a run that is still going on.
-        out: the HTML file; None: `explorer.html` in the run folder.
-        warn: receives a line for whatever of the run cannot be read and is left out.
+        out: the HTML file, a new one; None: `explorer.html` in the run folder, in place of an earlier one.
+        warn: receives a line for whatever of the run cannot be read and is left out; None: it stands beside the
+            progress.
 
     Raises:
-        UsageError: no such run, no checkpoint yet, a table without any code, or `out` is a folder.
+        UsageError: no such run, no checkpoint yet, a table without any code, or `out` exists.
         RunError: no checkpoint can be read, or the disk refused.
     """
-    path = run / "explorer.html" if out is None else out
-    if path.is_dir():
-        raise UsageError(f"--out {path} is a folder; name an HTML file")
+    path = run / PAGE if out is None else out
+    if path.name != PAGE or os.path.realpath(path.parent) != os.path.realpath(run) or path.is_dir():
+        check_free(path)
     config = load_config(run)
-    history = read_history(run, config, warn)
+    with Progress() as progress:
+        task = progress.add("checkpoints", 1)
+        history = read_history(run, config, warn or progress.log, partial(progress.update, task))
+        progress.finish(task)
+        progress.add("page", 1)
+        page = _page_of(run, config, history)
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, page.encode())
+    return path
+
+
+def _page_of(run: Path, config: VastConfig, history: History) -> str:
     about = {
         "run": run.resolve().name,
         "env": config.env,
@@ -63,11 +80,7 @@ def explore_run(run: Path, out: Path | None = None, warn: Callable[[str], None] 
         "discount": config.planner.discount,
         "checkpoints": history.checkpoints,
     }
-    page = write_page(history.moments, about, history.same_meaning)
-    with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, page.encode())
-    return path
+    return write_page(history.moments, about, history.same_meaning)
 
 
 def write_page(moments: Sequence[Moment], about: Mapping[str, Any], same_meaning: bool) -> str:

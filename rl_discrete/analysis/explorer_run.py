@@ -42,13 +42,19 @@ class History:
     """How many the run has."""
 
 
-def read_history(run: Path, config: VastConfig, warn: Callable[[str], None] = print) -> History:
+def read_history(
+    run: Path,
+    config: VastConfig,
+    warn: Callable[[str], None] = print,
+    report: Callable[[float], None] | None = None,
+) -> History:
     """The tables of a run at its checkpoints, with values and pictures.
 
     Args:
         run: the run folder.
         config: that of the run.
         warn: receives a line for each checkpoint that is damaged, and where true frames cannot be read.
+        report: called with the share of the checkpoints that are read.
 
     Raises:
         UsageError: the run has no checkpoint yet.
@@ -60,7 +66,9 @@ def read_history(run: Path, config: VastConfig, warn: Callable[[str], None] = pr
     moments: list[Moment] = []
     seen, newest, same_meaning = _Seen.none(), None, True
     chosen = _spread(len(paths), MAX_MOMENTS)
-    for index in reversed(chosen):
+    for done, index in enumerate(reversed(chosen)):
+        if report is not None:
+            report(done / len(chosen))
         try:
             checkpoint = read_checkpoint(paths[index], (WEIGHTS, TABLE))
         except CheckpointError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,5 +25,5 @@ def explore(summary: str, argv: Sequence[str]) -> int:
 
     from rl_discrete.analysis.explorer import explore_run
 
-    print(explore_run(flags["run"], flags.get("out"), lambda line: print(line, file=sys.stderr)))
+    print(explore_run(flags["run"], flags.get("out")))
     return 0

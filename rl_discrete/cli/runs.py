@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,7 +78,7 @@ def export_mdp(summary: str, argv: Sequence[str]) -> int:
 
     from rl_discrete.agents.exported_run import export_run
 
-    written = export_run(run, Path(out), config, lambda line: print(line, file=sys.stderr))
+    written = export_run(run, Path(out), config)
     print(f"{written.num_states:,} states and {written.num_edges:,} edges written to {out}")
     return 0
 

@@ -54,18 +54,19 @@ def read_npz(path: Path) -> Transitions:
 
 
 class Format(NamedTuple):
-    """One way to write a table: the suffix that names it, its writer and its reader."""
+    """One way to write a table: the suffix that names it, its writer and its reader, suffixes of files beside it."""
 
     suffix: str
     write: Callable[[Transitions, Solution | None], dict[str, bytes]]
     read: Callable[[Path], Transitions]
+    beside: tuple[str, ...] = ()
 
 
 FORMATS = {
     "npz": Format(".npz", write_npz, read_npz),
     "graphml": Format(".graphml", write_graphml, read_graphml),
     "dot": Format(".dot", write_dot, read_dot),
-    "prism": Format(".tra", write_prism, read_prism),
+    "prism": Format(".tra", write_prism, read_prism, (".sta", ".lab", ".trew", ".counts")),
     "storm": Format(".drn", write_storm, read_storm),
 }
 
@@ -97,10 +98,19 @@ def export(
     if not path.parent.is_dir():
         raise UsageError(f"cannot write {path}: there is no folder {path.parent}; make it first")
     contents = chosen.write(transitions, solution)
-    beside = {path.with_suffix(suffix): text for suffix, text in contents.items() if suffix != chosen.suffix}
-    for target, content in [*beside.items(), (path, contents[chosen.suffix])]:
+    for target, suffix in zip(export_files(path, format), (*chosen.beside, chosen.suffix), strict=True):
         with disk_errors(target):
-            replace_file(target, content)
+            replace_file(target, contents[suffix])
+
+
+def export_files(path: str | os.PathLike[str], format: str | None = None) -> list[Path]:  # noqa: A002
+    """The files that `export` writes, `path` last.
+
+    Raises:
+        UsageError: an unknown suffix or format.
+    """
+    path = Path(path)
+    return [*(path.with_suffix(suffix) for suffix in _format(path, format).beside), path]
 
 
 def load(path: str | os.PathLike[str], format: str | None = None) -> Transitions:  # noqa: A002

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from rl_discrete.runs.errors import RunError
+from rl_discrete.runs.errors import RunError, UsageError
 
 TEMPORARY = ".tmp-"
 
@@ -40,6 +40,20 @@ def disk_errors(path: Path) -> Iterator[None]:
 def temporary_sibling(path: Path) -> Path:
     """Where this process prepares the next content of `path`: the same folder, so the same disk."""
     return path.with_name(f"{TEMPORARY}{path.name}-{os.getpid()}")
+
+
+def check_free(path: Path) -> None:
+    """Refuse to write over what the user did not mean.
+
+    Raises:
+        UsageError: `path` exists, or no file can have that name.
+    """
+    try:
+        taken = path.exists() or path.is_symlink() or temporary_sibling(path).exists()  # the last has the longest name
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}; choose another file") from error
+    if taken:
+        raise UsageError(f"{path} exists; choose another file, or remove it")
 
 
 def sweep(folder: Path) -> None:
@@ -81,6 +95,24 @@ def write_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
         os.fsync(file.fileno())
 
 
+def create_file(path: Path, content: bytes) -> None:
+    """Make a new file: of several processes that try, one succeeds. A kill may leave only a part of it.
+
+    Raises:
+        FileExistsError: `path` is there.
+        OSError: the disk refused; `path` is not there.
+    """
+    with path.open("xb") as file:
+        try:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+    sync_folder(path.parent)
+
+
 def replace_file(path: Path, content: bytes) -> None:
     """Give `path` a new content atomically.
 
@@ -106,9 +138,13 @@ def write_json(path: Path, value: object) -> None:
         RunError: the disk refused, for example because it is full.
         TypeError: `value` holds something that JSON cannot say.
     """
-    content = json.dumps(plain(value), indent=1, allow_nan=False) + "\n"
     with disk_errors(path):
-        replace_file(path, content.encode())
+        replace_file(path, json_bytes(value))
+
+
+def json_bytes(value: object) -> bytes:
+    """The content of a file for `write_json`."""
+    return (json.dumps(plain(value), indent=1, allow_nan=False) + "\n").encode()
 
 
 def plain(value: Any) -> Any:

@@ -150,13 +150,17 @@ def test_a_run_whose_codes_stay_the_same(fixed: Path) -> None:
         assert (moment.frames[0].numbers[moment.visits > 0] >= 0).all()
 
 
-def test_the_page_of_a_run(learned: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_page_of_a_run(learned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert explore("", ["--run", str(learned)]) == 0
     path = learned / "explorer.html"
     assert capsys.readouterr().out == f"{path}\n"
     meta = json.loads(block(path.read_text(encoding="utf-8"), "meta"))
     assert (meta["env"], meta["encoder"], meta["checkpoints"]) == ("grid", "ish", 3)
     assert not list(learned.glob(".tmp*"))
+    path.write_text("an older page")
+    (tmp_path / "link").symlink_to(learned)
+    explore_run(tmp_path / "link", path)
+    assert path.stat().st_size > 1000, "the page of the run is written anew, under any name"
 
 
 def test_damage_is_left_out_in_one_line(learned: Path, tmp_path: Path) -> None:
@@ -179,8 +183,11 @@ def test_damage_is_left_out_in_one_line(learned: Path, tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_explored(learned: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="is a folder"):
-        explore_run(learned, tmp_path)
+    before = (learned / "config.yaml").read_bytes()
+    for taken in (tmp_path, learned / "config.yaml"):
+        with pytest.raises(UsageError, match="exists; choose another file"):
+            explore_run(learned, taken)
+    assert (learned / "config.yaml").read_bytes() == before
     with pytest.raises(UsageError, match="--run is required"):
         explore("", [])
     with pytest.raises(UsageError):

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from rl_discrete.runs import durable
-from rl_discrete.runs.errors import RunError
+from rl_discrete.runs.errors import RunError, UsageError
 
 
 def refuse(*_: object, **__: object) -> None:
@@ -51,6 +51,30 @@ def test_a_full_disk_leaves_the_old_content(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.undo()
     assert json.loads(path.read_text()) == {"version": 1}
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_new_file_is_made_once_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "claim.json"
+    durable.create_file(path, b"mine")
+    with pytest.raises(FileExistsError):
+        durable.create_file(path, b"theirs")
+    assert path.read_bytes() == b"mine"
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(OSError, match="No space left"):
+        durable.create_file(tmp_path / "other.json", b"mine")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_only_a_free_name_that_a_file_can_have_passes(tmp_path: Path) -> None:
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    for taken in (tmp_path, tmp_path / "dangling", Path(), Path("/")):
+        with pytest.raises(UsageError, match="exists; choose another file"):
+            durable.check_free(taken)
+    for length in (250, 5000):  # with room for the name while it is written
+        with pytest.raises(UsageError, match=r"cannot write .*too long; choose another file"):
+            durable.check_free(tmp_path / ("x" * length + ".npz"))
+    durable.check_free(tmp_path / "free.npz")
+    durable.check_free(tmp_path / "no-folder" / "free.npz")
 
 
 def test_sweep_takes_only_what_nobody_writes(tmp_path: Path) -> None:
