@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
@@ -24,22 +25,31 @@ def find_checkpoint(
     Args:
         run: the run folder.
         parts: what is read and verified.
-        checkpoint: its folder; older ones too, as far as they hold the parts. None for the newest that is good.
+        checkpoint: its folder among the run's checkpoints; older ones too, as far as they hold the parts. None for the
+            newest that is good.
         warn: receives a line where the newest is damaged.
 
     Raises:
-        UsageError: the run has no checkpoint yet, or `checkpoint` is none.
+        UsageError: the run has no checkpoint yet, or `checkpoint` is none of its.
         RunError: its checkpoints are damaged, or lack one of the parts.
     """
     if checkpoint is not None:
-        if not checkpoint.is_dir():
-            held = ", ".join(path.name for path in list_checkpoints(run / "checkpoints")) or "none"
-            raise UsageError(f"there is no checkpoint {checkpoint}; {run / 'checkpoints'} holds {held}")
+        _check_owner(run, checkpoint)
         return read_checkpoint(checkpoint, parts)
     found = load_checkpoint(run / "checkpoints", parts, warn)
     if found is None:
         raise UsageError(f"{run} has no checkpoint yet: continue it with --resume")
     return found
+
+
+def _check_owner(run: Path, checkpoint: Path) -> None:
+    """That of another run would be read with this one's config, and pass where the shapes agree."""
+    own = run / "checkpoints"
+    found = os.path.isdir(checkpoint)
+    if not found or os.path.dirname(os.path.realpath(checkpoint)) != os.path.realpath(own):
+        held = ", ".join(path.name for path in list_checkpoints(own)) or "none"
+        problem = f"{checkpoint} is no checkpoint of {run}" if found else f"there is no checkpoint {checkpoint}"
+        raise UsageError(f"{problem}; {own} holds {held}")
 
 
 def earlier_commits(run: Path, checkpoint: Checkpoint) -> dict[int, dict[str, Any]]:

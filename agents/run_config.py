@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 from rl_discrete.runs.errors import UsageError
 
+_MAX_NAME = 200  # file systems take 255, with what is put before and behind it
+
 
 @dataclass(frozen=True)
 class EvaluationConfig:
@@ -71,6 +73,8 @@ class ReplanConfig:
     def __post_init__(self) -> None:
         if self.name is not None and not re.fullmatch(r"\w[\w.-]*", self.name):
             raise UsageError(f"name must be letters, digits, '_', '-' and '.', a letter first, got {self.name!r}")
+        if self.name is not None and len(self.name.encode()) > _MAX_NAME:
+            raise UsageError(f"name must be at most {_MAX_NAME} bytes long, got {len(self.name.encode())}")
         _require(0.0 < self.tolerance < math.inf, "tolerance", self.tolerance, "> 0")
         for name in ("max_steps", "num_envs"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), ">= 1")

@@ -1,4 +1,4 @@
-"""What goes wrong with `eval`, `replan` and `export-mdp`: one line, the right exit code, and a run left as it was."""
+"""What goes wrong with commands on a finished run: one line, the right exit code, and a run left as it was."""
 
 from __future__ import annotations
 
@@ -73,6 +73,9 @@ def told(command: str, folder: Path) -> list[str]:
         (("replan", "--reward", "{tmp}/objects.npy"), ("objects.npy",)),
         (("replan", "--reward", "{tmp}/no-array.npy"), ("no-array.npy",)),
         (("replan", "--reward", "-reward", "--name", "../out"), ("name must be", "'../out'")),
+        (("replan", "--reward", "-reward", "--name", "n" * 201), ("name must be at most 200 bytes long, got 201",)),
+        (("replan", "--reward", "1e306"), ("rewards of 1e+306", "float64 cannot hold")),
+        (("replan", "--reward", "1e308"), ("rewards of 1e+308", "too large")),
         (("replan", "--reward", "-reward", "--tolerance", "0"), ("tolerance must be > 0, got 0",)),
         (("replan", "--reward", "-reward", "--change", "reverse_rewards"), ("needs a trial", "--steps")),
         (("replan", "--reward", "-reward", "--steps", "9", "--change", "open_door"), ("TwoEnds-v0", "open_door")),
@@ -81,8 +84,14 @@ def told(command: str, folder: Path) -> list[str]:
         (("export-mdp",), ("--out is required",)),
         (("export-mdp", "--out", "{tmp}/mdp.xml"), (".graphml", "mdp.xml")),
         (("export-mdp", "--out", "{tmp}/nowhere/mdp.npz"), ("nowhere",)),
-        (("export-mdp", "--out", "{tmp}/short.npy"), ("exists",)),
-        (("export-mdp", "--out", "{run}/config.yaml"), ("exists",)),
+        (("export-mdp", "--out", "{tmp}/short.npy"), (".graphml", "short.npy")),
+        (("export-mdp", "--out", "{run}/config.yaml"), (".graphml", "config.yaml")),
+        (("export-mdp", "--out", "{run}/checkpoints/step-000400/table.npz"), ("table.npz exists",)),
+        (("export-mdp", "--out", "{tmp}/model.tra"), ("model.trew exists",)),
+        (("export-mdp", "--out", "{tmp}/" + "n" * 300 + ".npz"), ("cannot write", "too long")),
+        (("explore", "--out", "{run}/config.yaml"), ("config.yaml exists",)),
+        (("explore", "--out", "{tmp}"), ("exists",)),
+        (("explore", "--out", "{tmp}/" + "n" * 246 + ".html"), ("cannot write", "too long")),
     ],
 )
 def test_what_was_named_wrongly_is_said_and_nothing_is_written(
@@ -93,6 +102,7 @@ def test_what_was_named_wrongly_is_said_and_nothing_is_written(
     np.save(tmp_path / "words.npy", np.array(["a"] * 7))
     np.save(tmp_path / "objects.npy", np.array([{}] * 7, object))
     (tmp_path / "no-array.npy").write_text("no array")
+    (tmp_path / "model.trew").write_text("somebody else's")
     before, made = contents(run), sorted(path.name for path in run.rglob("*"))
     command, *rest = (word.format(tmp=tmp_path, run=run) for word in argv)
     code, line = refused(capfd, command, "--run", run, *rest)
@@ -101,7 +111,27 @@ def test_what_was_named_wrongly_is_said_and_nothing_is_written(
         assert word in line
     assert contents(run) == before
     assert sorted(path.name for path in run.rglob("*")) == made
-    assert len(list(tmp_path.iterdir())) == 5
+    assert len(list(tmp_path.iterdir())) == 6
+    assert (tmp_path / "model.trew").read_text() == "somebody else's"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_checkpoint_of_another_run_is_refused(
+    command: str, run: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    newest = sorted((other / "checkpoints").glob("step-*"))[-1]
+    before = contents(run)
+    code, line = refused(capfd, *told(command, tmp_path), "--run", run, "--checkpoint", newest)
+    assert (code, f"{newest} is no checkpoint of {run}" in line) == (2, True)
+    assert "holds step-000200, step-000400" in line
+    assert contents(run) == before
+    code, line = refused(capfd, *told(command, tmp_path), "--run", run, "--checkpoint", run / "checkpoints")
+    assert (code, "is no checkpoint of" in line) == (2, True)
+    (tmp_path / "link").symlink_to(other)
+    own = tmp_path / "link" / "checkpoints" / newest.name
+    assert cli.main([*told(command, tmp_path), "--run", str(other), "--checkpoint", str(own)]) == 0
 
 
 @pytest.mark.parametrize("command", COMMANDS)
