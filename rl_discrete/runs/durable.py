@@ -48,6 +48,8 @@ def check_free(path: Path) -> None:
     Raises:
         UsageError: `path` exists, or no file can have that name.
     """
+    if os.path.isdir(path):
+        raise UsageError(f"{path} is a folder; name a file")
     try:
         taken = path.exists() or path.is_symlink() or temporary_sibling(path).exists()  # the last has the longest name
     except OSError as error:

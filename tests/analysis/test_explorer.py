@@ -184,8 +184,8 @@ def test_damage_is_left_out_in_one_line(learned: Path, tmp_path: Path) -> None:
 
 def test_what_cannot_be_explored(learned: Path, tmp_path: Path) -> None:
     before = (learned / "config.yaml").read_bytes()
-    for taken in (tmp_path, learned / "config.yaml"):
-        with pytest.raises(UsageError, match="exists; choose another file"):
+    for taken, words in ((tmp_path, "is a folder"), (learned / "config.yaml", "exists; choose another file")):
+        with pytest.raises(UsageError, match=words):
             explore_run(learned, taken)
     assert (learned / "config.yaml").read_bytes() == before
     with pytest.raises(UsageError, match="--run is required"):

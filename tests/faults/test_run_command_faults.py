@@ -90,7 +90,7 @@ def told(command: str, folder: Path) -> list[str]:
         (("export-mdp", "--out", "{tmp}/model.tra"), ("model.trew exists",)),
         (("export-mdp", "--out", "{tmp}/" + "n" * 300 + ".npz"), ("cannot write", "too long")),
         (("explore", "--out", "{run}/config.yaml"), ("config.yaml exists",)),
-        (("explore", "--out", "{tmp}"), ("exists",)),
+        (("explore", "--out", "{tmp}"), ("is a folder",)),
         (("explore", "--out", "{tmp}/" + "n" * 246 + ".html"), ("cannot write", "too long")),
     ],
 )

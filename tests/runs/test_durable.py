@@ -67,9 +67,11 @@ def test_a_new_file_is_made_once_or_not_at_all(tmp_path: Path, monkeypatch: pyte
 
 def test_only_a_free_name_that_a_file_can_have_passes(tmp_path: Path) -> None:
     (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
-    for taken in (tmp_path, tmp_path / "dangling", Path(), Path("/")):
-        with pytest.raises(UsageError, match="exists; choose another file"):
-            durable.check_free(taken)
+    with pytest.raises(UsageError, match="exists; choose another file"):
+        durable.check_free(tmp_path / "dangling")
+    for folder in (tmp_path, Path(), Path("/")):
+        with pytest.raises(UsageError, match="is a folder; name a file"):
+            durable.check_free(folder)
     for length in (250, 5000):  # with room for the name while it is written
         with pytest.raises(UsageError, match=r"cannot write .*too long; choose another file"):
             durable.check_free(tmp_path / ("x" * length + ".npz"))
