@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rl_discrete.agents.window import Window
-from rl_discrete.runs.errors import RunError
+from rl_discrete.agents.window import Window, check_rewards
 
 _ENDS = ("plus", "minus", "zero", "cut")
 
@@ -38,11 +37,7 @@ class TrainingCurve:
             RunError: a reward is not finite.
         """
         exact = np.asarray(rewards, np.float64)
-        if not np.isfinite(exact).all():
-            raise RunError(
-                f"env {np.argmin(np.isfinite(exact))} gave the reward {exact[~np.isfinite(exact)][0]} at step "
-                f"{self.step}; the last checkpoint is kept: mend the env"
-            )
+        check_rewards(exact, self.step, kept=True)
         self._returns += exact
         self._lengths += 1
         self._window.add_steps(exact, terminated, truncated, self._returns, self._lengths)

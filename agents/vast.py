@@ -23,6 +23,7 @@ from rl_discrete.agents.vast_checks import check_begun, check_envs, resolve
 from rl_discrete.agents.vast_metrics import add_lookups, describe, measure, summarize_run
 from rl_discrete.agents.vast_run import Rows, VastRun, append_starts, drop_leaving
 from rl_discrete.agents.vast_start import build_envs, open_run
+from rl_discrete.agents.window import check_rewards
 from rl_discrete.runs.config import to_mapping
 from rl_discrete.runs.folder import RunFolder, collect_versions
 from rl_discrete.runs.metrics import MetricLog, read_metrics
@@ -162,9 +163,11 @@ def change_world(run: VastRun) -> None:
     """Makes the changes of the world that are due, each at the start of new episodes, so that these can be replayed.
 
     The agent is told nothing. A forced run is an episode of env 0 whose first actions are given: the others act on,
-    and the steps count like any other.
+    and the steps count like any other. What falls due meanwhile waits for its end.
     """
     for text in run.changes_due():
+        if run.forcing:
+            return
         change = Change.parse(text)
         run.envs.call(change.name)
         if change.forced:
@@ -192,9 +195,14 @@ def act(run: VastRun) -> NDArray[np.int64]:
 
 
 def step_envs(run: VastRun, actions: NDArray[np.int64]) -> Rows:
-    """Steps the envs and begins new episodes where they ended; the rows (B,) of the replay that were arrived at."""
+    """Steps the envs and begins new episodes where they ended; the rows (B,) of the replay that were arrived at.
+
+    Raises:
+        RunError: a reward is not finite.
+    """
     with run.clock("env"):
         result = run.envs.step(actions)
+        check_rewards(result.rewards, run.step, kept=True)
         fresh = run.envs.begin(result.ended) if result.ended.any() else None
     with run.clock("replay"):
         drop_leaving(run, len(actions))

@@ -8,6 +8,8 @@ from typing import SupportsFloat
 import numpy as np
 from numpy.typing import NDArray
 
+from rl_discrete.runs.errors import RunError
+
 
 class Window:
     """Totals by name. It goes into checkpoints as it is, so that a resumed run writes the same lines."""
@@ -53,3 +55,21 @@ class Window:
             returns=returns[terminated | cut].sum(),
             lengths=lengths[terminated | cut].sum(),
         )
+
+
+def check_rewards(rewards: NDArray[np.float64], step: int, kept: bool = False) -> None:
+    """Refuses rewards that are not finite.
+
+    Args:
+        rewards: (B,), one of each env.
+        step: env steps made before these.
+        kept: whether to say that the last checkpoint is kept.
+
+    Raises:
+        RunError: names the first such env, its reward and the step.
+    """
+    finite = np.isfinite(rewards)
+    if not finite.all():
+        env = int(finite.argmin())
+        lasting = "; the last checkpoint is kept" if kept else ""
+        raise RunError(f"env {env} gave the reward {rewards[env]} at step {step}{lasting}: mend the env")

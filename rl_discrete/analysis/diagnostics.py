@@ -47,7 +47,7 @@ def diagnose_run(run: Path, config: DiagnosticsConfig | None = None, command: st
 
     Raises:
         UsageError: the folder holds no such run, it has no checkpoint yet, or its env cannot be made.
-        RunError: its checkpoints are damaged, or the disk refused.
+        RunError: its checkpoints are damaged, a reward is not finite, or the disk refused.
     """
     begin = time.monotonic()
     config = DiagnosticsConfig() if config is None else config

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rl_discrete.agents.exploration import best_actions
 from rl_discrete.agents.tabulation import build_lookup
 from rl_discrete.agents.vast_policy import VastPolicy
+from rl_discrete.agents.window import check_rewards
 from rl_discrete.analysis.diagnostics_config import DiagnosticsConfig
 from rl_discrete.envs.chw import AnyEnv
 from rl_discrete.envs.episodes import EpisodeEnvs
@@ -66,6 +67,9 @@ def play(
         make_env: makes a real env; called `config.num_envs` times, and all of them are closed.
         config: steps, random actions and seed.
         report: called with the steps made so far.
+
+    Raises:
+        RunError: a reward is not finite.
     """
     generator = np.random.default_rng(derive_seed(config.seed, "diagnostics", "actions"))
     depth, batch = policy.config.frame_stack, config.num_envs
@@ -87,6 +91,7 @@ def play(
             drawn = generator.integers(num_actions, size=batch)
             actions = np.where(greedy, best_actions(estimates.q, generator), drawn)
             result = envs.step(actions)
+            check_rewards(result.rewards, made)
             lengths += 1
             ended = result.ended | (lengths >= config.max_steps)
             next_keys = policy.encoder.encode(result.observations)
