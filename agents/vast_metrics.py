@@ -11,11 +11,15 @@ from numpy.typing import NDArray
 from rl_discrete.agents.exploration import Choice
 from rl_discrete.agents.vast_run import VastRun
 from rl_discrete.agents.window import Window
-from rl_discrete.latents.codes import bits_per_latent
+from rl_discrete.encoders.base import Encoder
+from rl_discrete.latents.codes import bits_per_latent, unpack
+from rl_discrete.latents.usage import latent_usage
 from rl_discrete.mdp.lookup import Estimates
-from rl_discrete.mdp.tabular import Keys
+from rl_discrete.mdp.tabular import Keys, TabularMDP
 
 _ENDS = ("plus", "minus", "zero", "cut")
+_NEWEST = 2000  # observations that latents are judged by
+_WIDEST = 1024  # latents times categories beyond which judging them would cost more than the run
 
 
 def add_lookups(window: Window, estimates: Estimates, choice: Choice) -> None:
@@ -32,7 +36,10 @@ def add_lookups(window: Window, estimates: Estimates, choice: Choice) -> None:
 def measure(run: VastRun) -> dict[str, float]:
     """The metrics of the window that ends here, and a new window.
 
-    Perplexity counts states by their visits, and a bit is dead if it is the same in every state.
+    Perplexity counts states by their visits, and a bit is dead if it is the same in every state; entropy (nats, a mean
+    over latents) and correlation are of the newest observations that were acted on, and left out of very wide codes.
+    `planner/residual` is what is still to be propagated, max |V - U|. The Bellman residual, distances from the exact
+    values, aliasing and whatever needs true states cost too much here: they stand in `diagnose` alone.
     """
     run.keep_losses()
     window, planner = run.window, run.tabulation.planner
@@ -54,9 +61,11 @@ def measure(run: VastRun) -> dict[str, float]:
         "table/rows": table.num_rows,
         "table/edges": table.num_edges,
         "table/bytes": table.num_bytes,
+        "table/bytes_per_edge": bytes_per_edge(table),
         "table/states_per_step": table.num_states / run.step,
         "codes/perplexity": perplexity(visits),
         "codes/dead_bits": dead_bits(keys[visits > 0], num_bits),
+        **{f"codes/{name}": value for name, value in measure_latents(newest_keys(run), run.acting).items()},
         **{f"codes/reassigned_{name}": share for name, share in run.reassigned.items()},
         "lookup/neighbour_share": window.mean("from_neighbours", "greedy"),
         "lookup/fallback_share": window.mean("from_fallback", "greedy"),
@@ -72,6 +81,26 @@ def measure(run: VastRun) -> dict[str, float]:
         metrics["codes/reassigned_sampled"] = window.mean("relabelled", "relabel_checks")
     run.window = Window()
     return {name: float(value) for name, value in metrics.items()}
+
+
+def newest_keys(run: VastRun) -> Keys:
+    """Keys (N, W) of the newest observations that were acted on: those at which no episode ended."""
+    rows = run.replay.rows()[-_NEWEST:]
+    columns = run.replay.columns(rows)
+    return run.tabulation.keys(rows[~(columns.terminated | columns.truncated)])
+
+
+def measure_latents(keys: Keys, encoder: Encoder) -> dict[str, float]:
+    """Entropy and correlations of the latents of keys (N, W), as in `diagnose`; nothing where codes are too wide."""
+    num_latents, num_categories = encoder.num_latents, encoder.num_categories
+    if len(keys) == 0 or num_latents * num_categories > _WIDEST:
+        return {}
+    return latent_usage(unpack(keys, num_latents, num_categories), num_categories).summary()
+
+
+def bytes_per_edge(table: TabularMDP) -> float:
+    """Bytes of the pool of edges, room to spare included, for each of them; nan without edges."""
+    return table.store.arrays.entries.nbytes / table.num_edges if table.num_edges else float("nan")
 
 
 def perplexity(visits: NDArray[np.int64]) -> float:

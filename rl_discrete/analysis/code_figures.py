@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from rl_discrete.analysis.aliasing import aliasing
-from rl_discrete.analysis.code_statistics import code_perplexity, fragmentation, labels, latent_usage
+from rl_discrete.analysis.code_statistics import code_perplexity, fragmentation, labels
 from rl_discrete.analysis.diagnostics_config import DiagnosticsConfig
 from rl_discrete.analysis.fresh_play import Play
 from rl_discrete.analysis.true_states import TrueStates, spread_within_codes
 from rl_discrete.latents.codes import unpack
+from rl_discrete.latents.usage import latent_usage
 from rl_discrete.mdp.tabular import Keys
 from rl_discrete.runs.seeding import derive_seed
 
@@ -24,8 +25,6 @@ def usage_figures(keys: Keys, num_latents: int, num_categories: int) -> dict[str
     the pairs of latents that are not dead, nan where there is none.
     """
     usage = latent_usage(unpack(keys, num_latents, num_categories), num_categories)
-    live = np.flatnonzero(usage.entropy > 0)
-    pairs = usage.correlation[np.ix_(live, live)][np.triu_indices(len(live), 1)]
     return {
         "observations": len(keys),
         "num_latents": num_latents,
@@ -33,11 +32,9 @@ def usage_figures(keys: Keys, num_latents: int, num_categories: int) -> dict[str
         "distinct": int(labels("keys", keys).max()) + 1,
         "perplexity": code_perplexity(keys),
         "dead": usage.dead,
-        "entropy_mean": float(usage.entropy.mean()),
+        **usage.summary(),
         "entropy": usage.entropy,
         "latent_perplexity": usage.perplexity,
-        "correlation_mean": float(pairs.mean()) if len(pairs) else float("nan"),
-        "correlation_max": float(pairs.max()) if len(pairs) else float("nan"),
         "correlation": usage.correlation.round(4),
     }
 

@@ -1,8 +1,8 @@
 """How codes are used, how they change and how they split true states; what they merge is in `aliasing`.
 
 numpy only, natural logarithms, one pass over all observations given: none of these figures may be averaged over
-batches. Codes are integers (N, L), one column per latent; keys are packed codes, uint64 (N, W), and wherever only
-their identity counts any integers (N,) or (N, W) will do.
+batches. Keys are packed codes, uint64 (N, W), and wherever only their identity counts any integers (N,) or (N, W)
+will do. How single latents are used is in `latents.usage`.
 """
 
 from __future__ import annotations
@@ -13,52 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rl_discrete.latents.usage import entropy
 from rl_discrete.runs.errors import UsageError
 
-Floats = npt.NDArray[np.float64]
 Ids = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True, eq=False)
-class LatentUsage:
-    """How L latents of K categories are used."""
-
-    entropy: Floats
-    """(L,), nats: entropy of each latent's empirical distribution, in [0, ln K]; for bits "bit entropy"."""
-    perplexity: Floats
-    """(L,): exp(entropy), in [1, K]: how many categories the latent uses in effect."""
-    dead: int
-    """Latents that take one category throughout and so carry nothing."""
-    correlation: Floats
-    """(L, L): Cramer's V of each pair in [0, 1], for bits the absolute Pearson correlation. 0 for a dead latent."""
-
-
-def latent_usage(codes: npt.ArrayLike, num_categories: int) -> LatentUsage:
-    """Statistics of the latents of codes (N, L) in [0, K). Cramer's V of independent latents is about K / sqrt(N).
-
-    Raises:
-        UsageError: not integers (N, L) with N, L >= 1, K < 2, or a code outside [0, K).
-    """
-    checked = np.asarray(codes)
-    if checked.ndim != 2 or checked.size == 0 or checked.dtype.kind not in "iu" or num_categories < 2:
-        raise UsageError(
-            f"codes must be integers (N, L) with num_categories >= 2, got {checked.dtype} {checked.shape} "
-            f"and {num_categories}"
-        )
-    if checked.min() < 0 or checked.max() >= num_categories:
-        raise UsageError(f"codes must lie in [0, {num_categories}), got values from {checked.min()} to {checked.max()}")
-    count, num_latents = checked.shape
-    one_hot = (checked[:, :, None] == np.arange(num_categories)).reshape(count, -1).astype(np.float64)  # (N, L K)
-    share = one_hot.mean(0)
-    entropy = _entropy(share.reshape(num_latents, num_categories))
-    joint = one_hot.T @ one_hot / count  # (L K, L K)
-    expected = np.outer(share, share)
-    deviation = np.divide((joint - expected) ** 2, expected, out=np.zeros_like(joint), where=expected > 0)
-    pairs = (num_latents, num_categories, num_latents, num_categories)
-    used = (share.reshape(num_latents, num_categories) > 0).sum(1)
-    freedom = np.minimum.outer(used, used) - 1
-    squared = deviation.reshape(pairs).sum((1, 3)) / np.maximum(freedom, 1)
-    return LatentUsage(entropy, np.exp(entropy), int((used == 1).sum()), np.sqrt(squared.clip(0.0, 1.0)))
 
 
 def code_perplexity(keys: npt.ArrayLike) -> float:
@@ -68,7 +26,7 @@ def code_perplexity(keys: npt.ArrayLike) -> float:
         UsageError: no keys, or not integers (N,) or (N, W).
     """
     counts = np.bincount(labels("keys", keys))
-    return float(np.exp(_entropy(counts / counts.sum())))
+    return float(np.exp(entropy(counts / counts.sum())))
 
 
 def churn(before: npt.ArrayLike, after: npt.ArrayLike) -> float:
@@ -115,18 +73,6 @@ def fragmentation(keys: npt.ArrayLike, states: npt.ArrayLike) -> Fragmentation:
     visits = np.bincount(cells)
     conditional = -(counts / len(cells) * np.log(counts / visits[pairs[:, 0]])).sum()
     return Fragmentation(len(pairs) / len(visits), float(np.exp(max(conditional, 0.0))), len(visits))
-
-
-def bytes_per_edge(num_bytes: int, num_edges: int) -> float:
-    """Bytes of a table for each of its edges; nan without edges."""
-    return num_bytes / num_edges if num_edges > 0 else float("nan")
-
-
-def _entropy(shares: Floats) -> Floats:
-    """Entropy in nats over the last axis."""
-    logs = np.log(shares, out=np.zeros_like(shares), where=shares > 0)
-    entropy: Floats = np.maximum(-(shares * logs).sum(-1), 0.0)
-    return entropy
 
 
 def labels(name: str, values: npt.ArrayLike) -> Ids:

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rl_discrete.agents.vast_metrics import perplexity
-from rl_discrete.analysis.code_statistics import bytes_per_edge
+from rl_discrete.agents.vast_metrics import bytes_per_edge, perplexity
 from rl_discrete.mdp.solve import solve
 from rl_discrete.mdp.sweeping import PrioritizedSweeping
 from rl_discrete.mdp.transitions import Transitions
@@ -31,7 +30,7 @@ def size_figures(planner: PrioritizedSweeping) -> dict[str, Any]:
         "rows": table.num_rows,
         "edges": table.num_edges,
         "bytes": table.num_bytes + planner.num_bytes,
-        "bytes_per_edge": bytes_per_edge(edges, table.num_edges),
+        "bytes_per_edge": bytes_per_edge(table),
         "bytes_per_state_action": rows / pairs if pairs else float("nan"),
         "perplexity": perplexity(table.counts(table.live_rows()).sum(axis=1)),
     }
