@@ -49,7 +49,8 @@ class PlannerConfig:
     optimistic_value: float | None = None
     """Value of an action never tried, in the values of states; by default untried actions are left out."""
     max_bytes: int = 2_000_000_000
-    """Memory at which the table stops growing, >= 1."""
+    """Memory at which the table and its planner stop growing, at least the few kilobytes of an empty table. It may
+    change with --resume."""
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,7 @@ class Tabulation:
         self._num_actions, self._key_words = num_actions, key_words
         self._keys = Ring((key_words,), np.uint64)  # of the replay's rows
         self._partial = False  # whether the table, at its memory cap, has refused a transition
+        self._told_cap = 0  # the memory cap that the line about it named: it comes once a run, not with every table
         self._use(self._empty())
 
     def values(self, keys: Keys) -> Estimates:
@@ -126,19 +127,29 @@ class Tabulation:
         rows = self._replay.rows()
         return {
             "table": {**_prefixed("table/", self.planner.table.state()), **_prefixed("planner/", self.planner.state())},
-            "keys": {"rows": rows, "keys": self._keys[rows], "partial": np.array(self._partial)},
+            "keys": {
+                "rows": rows,
+                "keys": self._keys[rows],
+                "partial": np.array(self._partial),
+                "told_cap": np.array(self._told_cap),
+            },
         }
 
     def load_state(self, state: dict[str, dict[str, NDArray[Any]]]) -> None:
-        """Continues from what `state` gave; the replay stands where it stood then."""
+        """Continues from what `state` gave, the replay being as it was then; the memory cap is the configuration's."""
         part = state["keys"]
         self.assign(part["rows"], part["keys"])
         self._partial = bool(part["partial"])
-        self._use(load_planner(state["table"], self._warn))
+        self._told_cap = int(part.get("told_cap", 0))  # checkpoints did without it once
+        self._use(load_planner(state["table"], self._tell_cap, self._config.max_bytes))
 
     def _empty(self) -> PrioritizedSweeping:
-        table = TabularMDP(self._num_actions, self._key_words, self._config.max_bytes, self._warn)
-        return PrioritizedSweeping(table, self._config.discount, self._config.cutoff, self._config.optimistic_value)
+        return build_planner(self._num_actions, self._key_words, self._config, self._tell_cap)
+
+    def _tell_cap(self, line: str) -> None:
+        if self._told_cap != self._config.max_bytes:
+            self._told_cap = self._config.max_bytes
+            self._warn(line)
 
     def _use(self, planner: PrioritizedSweeping) -> None:
         self.planner = planner
@@ -171,14 +182,28 @@ class Tabulation:
         )
 
 
+def build_planner(
+    num_actions: int, key_words: int, config: PlannerConfig, warn: Callable[[str], None] = print
+) -> PrioritizedSweeping:
+    """A planner on an empty table, as the configuration wants them; `warn` receives a line at the memory cap.
+
+    Raises:
+        UsageError: a setting out of range, or a cap below the size of an empty table.
+    """
+    table = TabularMDP(num_actions, key_words, config.max_bytes, warn)
+    return PrioritizedSweeping(table, config.discount, config.cutoff, config.optimistic_value)
+
+
 def build_lookup(planner: ReadablePlanner, config: PlannerConfig) -> HammingLookup:
     """Action values as the configuration wants untried ones to be found."""
     return HammingLookup(planner, config.lookup_radius, config.lookup_fallback, config.lookup_penalty)
 
 
-def load_planner(part: dict[str, NDArray[Any]], warn: Callable[[str], None] = print) -> PrioritizedSweeping:
-    """The planner, with its settings and its table, from the part `table` of a checkpoint."""
-    table = TabularMDP.from_state(_unprefixed("table/", part), warn)
+def load_planner(
+    part: dict[str, NDArray[Any]], warn: Callable[[str], None] = print, max_bytes: int | None = None
+) -> PrioritizedSweeping:
+    """The planner, its settings and its table, from the part `table` of a checkpoint; see `TabularMDP.from_state`."""
+    table = TabularMDP.from_state(_unprefixed("table/", part), warn, max_bytes)
     return PrioritizedSweeping.from_state(table, _unprefixed("planner/", part))
 
 

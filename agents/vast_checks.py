@@ -10,16 +10,18 @@ from typing import Any
 import gymnasium
 
 from rl_discrete.agents.config import Change, VastConfig
+from rl_discrete.agents.tabulation import build_lookup, build_planner
+from rl_discrete.agents.trained_agent import make_changed_env
 from rl_discrete.agents.vast_start import build_run_encoder
 from rl_discrete.data.layout import ReplayLayout
 from rl_discrete.envs.episodes import EpisodeEnvs
-from rl_discrete.envs.make import check_discrete, env_id, make_env
+from rl_discrete.envs.make import check_discrete, env_id
 from rl_discrete.runs.config import differences, read_yaml, to_mapping
 from rl_discrete.runs.errors import UsageError
 
 _AT_LEAST_ONE = ("steps", "num_envs", "relabel_every", "window", "checkpoint_every")
 _DECISIVE = ("agent", "env", "env_kwargs", "encoder", "seed", "num_envs", "frame_stack", "burn_in", "relabel", "model")
-_DECISIVE_OF_PLANNER = ("discount", "cutoff", "optimistic_value", "max_bytes")
+_DECISIVE_OF_PLANNER = ("discount", "cutoff", "optimistic_value")
 """Settings with which a run cannot change its mind: its checkpoints would mean something else."""
 
 
@@ -45,11 +47,13 @@ def _check(config: VastConfig) -> None:
     _require(config.frame_stack >= 0, "frame_stack", config.frame_stack, ">= 0")
     _require(config.burn_in >= 0, "burn_in", config.burn_in, ">= 0")
     _require(0.0 <= planner.discount < 1.0, "planner.discount", planner.discount, "in [0, 1)")
-    _require(planner.cutoff > 0.0, "planner.cutoff", planner.cutoff, "> 0")
+    _require(0.0 < planner.cutoff < math.inf, "planner.cutoff", planner.cutoff, "> 0 and finite")
     for name in ("sweeps_per_step", "backups_per_step", "rebuild_backups", "lookup_radius"):
         _require(getattr(planner, name) >= 0, f"planner.{name}", getattr(planner, name), ">= 0")
     _require(0.0 <= planner.lookup_penalty < math.inf, "planner.lookup_penalty", planner.lookup_penalty, ">= 0")
-    _require(planner.max_bytes >= 1, "planner.max_bytes", planner.max_bytes, ">= 1")
+    _require(math.isfinite(planner.lookup_fallback), "planner.lookup_fallback", planner.lookup_fallback, "finite")
+    optimistic = planner.optimistic_value
+    _require(optimistic is None or math.isfinite(optimistic), "planner.optimistic_value", optimistic, "finite")
     for name in ("batch_size", "steps_per_update"):
         _require(getattr(training, name) >= 1, f"training.{name}", getattr(training, name), ">= 1")
     _require(training.burn_in_updates >= 0, "training.burn_in_updates", training.burn_in_updates, ">= 0")
@@ -63,26 +67,26 @@ def _check(config: VastConfig) -> None:
 
 
 def check_envs(config: VastConfig, envs: EpisodeEnvs) -> None:
-    """Raises UsageError where encoder, replay or changes do not fit the envs."""
-    space = envs.observation_space
+    """Raises UsageError where encoder, table, replay or changes do not fit the envs."""
+    space, num_actions = envs.observation_space, check_discrete(envs.envs[0])
     shape = space.shape or ()
-    build_run_encoder(config, shape, check_discrete(envs.envs[0]))
+    encoder = build_run_encoder(config, shape, num_actions)
+    try:
+        build_lookup(build_planner(num_actions, encoder.key_words, config.planner), config.planner)
+    except UsageError as error:
+        raise UsageError(f"planner: {error}") from error
     ReplayLayout.choose(shape, str(space.dtype), config.frame_stack, config.num_envs, config.replay_bytes)
+    _try_changes(config, envs)
+
+
+def _try_changes(config: VastConfig, envs: EpisodeEnvs) -> None:
+    """Makes all changes in an env of their own, in their order, since one can need another."""
     changes = sorted(map(Change.parse, config.changes), key=lambda change: change.step)
-    for change in changes:
-        if not _has(envs.envs[0], change.name):
-            raise UsageError(f"env {config.env} cannot change by {change.name}: it has no such method")
-    if any(change.forced for change in changes):
-        scratch = make_env(config.env, **config.env_kwargs)
-        try:
-            if not _has(scratch, "schedule_forced_run"):
-                raise UsageError(f"env {config.env} has no forced run: drop '+forced'")
-            for change in changes:  # a forced run can need the change that it shows
-                scratch.get_wrapper_attr(change.name)()
-                if change.forced:
-                    scratch.get_wrapper_attr("schedule_forced_run")()
-        finally:
-            scratch.close()
+    if any(change.forced for change in changes) and not _has(envs.envs[0], "schedule_forced_run"):
+        raise UsageError(f"env {config.env} has no forced run: drop '+forced'")
+    names = [name for change in changes for name in (change.name, *["schedule_forced_run"] * change.forced)]
+    if names:
+        make_changed_env(config.env, config.env_kwargs, names).close()
 
 
 def check_begun(config: VastConfig, folder: Path) -> None:

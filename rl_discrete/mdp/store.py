@@ -99,14 +99,18 @@ class Store:
         return {**storage.save(self.arrays), "cap": np.array([cap, self.full, self._warned], np.int64)}
 
     @classmethod
-    def from_state(cls, state: Mapping[str, NDArray[Any]], warn: Callable[[str], None]) -> Store:
-        """The store that `state` saw (RunError where the arrays do not fit)."""
+    def from_state(
+        cls, state: Mapping[str, NDArray[Any]], warn: Callable[[str], None], max_bytes: int | None = None
+    ) -> Store:
+        """The store that `state` saw, or under another cap (RunError where the arrays do not fit)."""
         store = cls(storage.restore(state), None, warn)
         if "cap" not in state or state["cap"].shape != (3,):
             raise RunError("the saved table lacks its memory cap; go back to an older checkpoint")
         cap, full, warned = (int(number) for number in state["cap"])
         store._max_bytes = None if cap < 0 else cap
         store.full, store._warned = bool(full), bool(warned)
+        if max_bytes not in (None, store._max_bytes):
+            store._max_bytes, store._warned = max_bytes, False
         return store
 
     def _make_room(self, lacking: Index) -> bool:

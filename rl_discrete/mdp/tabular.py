@@ -223,13 +223,23 @@ class TabularMDP:
         return self._store.state()
 
     @classmethod
-    def from_state(cls, state: Mapping[str, NDArray[Any]], warn: Callable[[str], None] = print) -> TabularMDP:
+    def from_state(
+        cls,
+        state: Mapping[str, NDArray[Any]],
+        warn: Callable[[str], None] = print,
+        max_bytes: int | None = None,
+    ) -> TabularMDP:
         """The table that `state` saw.
+
+        Args:
+            state: what `state` returned.
+            warn: receives a line at the memory cap, unless it came before.
+            max_bytes: another cap, at which the line comes anew; a table above it grows no more. None: the cap of then.
 
         Raises:
             RunError: the arrays are incomplete or contradict each other.
         """
-        store = Store.from_state(state, warn)
+        store = Store.from_state(state, warn, max_bytes)
         table = cls(int(store.arrays.sizes[ACTIONS]), store.arrays.keys.shape[1])
         table._store = store
         return table

@@ -184,20 +184,64 @@ def test_only_untried_actions_fall_back(tmp_path: Path) -> None:
     np.testing.assert_array_equal(estimates.radius, [[0, 2, -1], [3, 1, -1]])
 
 
-def test_a_table_at_its_memory_cap_is_still_relabelled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def other_keys(count: int, generator: np.random.Generator) -> Keys:
+    return generator.integers(2**60, size=(count, 1)).astype(np.uint64)
+
+
+def fill(replay: Replay, tabulation: Tabulation, steps: int, generator: np.random.Generator) -> None:
+    """Steps that lead to a new key each, in an episode of each env that begins where there is none."""
+    if replay.next_row == 0:
+        tabulation.assign(append(replay, starts=[1, 1]), other_keys(2, generator))
+    for _ in range(steps):
+        rows = append(replay, actions=generator.integers(NUM_ACTIONS, size=2))
+        tabulation.assign(rows, other_keys(2, generator))
+        tabulation.observe(rows)
+        tabulation.planner.plan(10)
+
+
+def test_a_table_at_its_memory_cap_is_still_relabelled(tmp_path: Path) -> None:
     generator = np.random.default_rng(3)
     replay = make_replay(tmp_path)
     tabulation = Tabulation(replay, NUM_ACTIONS, 1, PlannerConfig(max_bytes=20_000))
-    rows = append(replay, starts=[1, 1])
-    tabulation.assign(rows, generator.integers(2**60, size=(2, 1)).astype(np.uint64))
-    for _ in range(600):
-        rows = append(replay, actions=generator.integers(NUM_ACTIONS, size=2))
-        tabulation.assign(rows, generator.integers(2**60, size=(2, 1)).astype(np.uint64))
-        tabulation.observe(rows)
-        tabulation.planner.plan(10)
+    fill(replay, tabulation, 600, generator)
     assert tabulation.planner.table.full
     rows = np.unique(generator.choice(replay.rows(), 100))
-    tabulation.relabel(rows, generator.integers(2**60, size=(len(rows), 1)).astype(np.uint64))
+    tabulation.relabel(rows, other_keys(len(rows), generator))
     tabulation.planner.plan(1000)
     assert tabulation.planner.drift() < 1e-9
     assert tabulation.planner.table.num_bytes <= 20_000
+
+
+def test_the_memory_cap_is_told_once_however_often_the_table_is_rebuilt(tmp_path: Path) -> None:
+    generator = np.random.default_rng(4)
+    replay = make_replay(tmp_path)
+    lines: list[str] = []
+
+    def made(max_bytes: int, state: Any = None) -> Tabulation:
+        tabulation = Tabulation(replay, NUM_ACTIONS, 1, PlannerConfig(max_bytes=max_bytes), lines.append)
+        if state is not None:
+            tabulation.load_state(state)
+        return tabulation
+
+    def rebuild_often(tabulation: Tabulation, full: bool = True) -> None:
+        for _ in range(3):
+            fill(replay, tabulation, 10, generator)
+            tabulation.rebuild(other_keys(len(replay.rows()), generator))
+            assert tabulation.planner.table.full == full
+
+    tabulation = made(20_000)
+    fill(replay, tabulation, 600, generator)
+    rebuild_often(tabulation)
+    assert len(lines) == 1
+    rebuild_often(made(20_000, tabulation.state()))
+    assert len(lines) == 1, "nor after a resume"
+    roomy = made(10**8, tabulation.state())
+    states = roomy.planner.table.num_states
+    fill(replay, roomy, 10, generator)
+    assert roomy.planner.table.num_states > states, "the new cap holds at once, before any rebuild"
+    rebuild_often(roomy, full=False)
+    assert len(lines) == 1
+    again = made(21_000, roomy.state())
+    rebuild_often(again)
+    assert len(lines) == 2, "another cap, another line"
+    assert "21000 bytes" in lines[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from rl_discrete.agents import vast
 from rl_discrete.agents.config import Change, ExplorationConfig, LearningConfig, PlannerConfig, VastConfig
 from rl_discrete.agents.evaluation import Policy, evaluate
 from rl_discrete.agents.vast import train_vast
 from rl_discrete.agents.vast_policy import VastPolicy, load_policy
+from rl_discrete.agents.vast_run import VastRun
 from rl_discrete.envs.make import make_env
+from rl_discrete.runs.checkpoint import load_checkpoint
 from rl_discrete.runs.errors import UsageError
 from tests.agents.vast_runs import exact, result, small
 from tests.agents.worlds import CUE, PASSAGE
@@ -90,6 +94,9 @@ def test_the_figures_of_a_run(four_rooms_run: Path) -> None:
     assert last["table/states"] == len(mdp.states) - 1, "a state for each, but for the goal"
     assert last["lookup/neighbour_share"] < 0.01
     assert last["planner/residual"] <= PlannerConfig().cutoff
+    assert last["table/bytes_per_edge"] > 8.0
+    assert 0.0 < last["codes/correlation_mean"] < last["codes/correlation_max"] <= 1.0
+    assert 0.0 < last["codes/entropy_mean"] < math.log(8)
     assert set(written["seconds"]) >= {"act", "env", "encode", "table", "plan", "save"}
 
 
@@ -100,6 +107,16 @@ def test_codes_are_learned_and_the_whole_loop_runs(tmp_path: Path) -> None:
     assert {"loss/loss", "loss/reconstruction"} <= set(last)
     assert 0.0 <= last["codes/reassigned_probes"] <= 1.0
     assert 0.0 <= last["codes/reassigned_replay"] <= 1.0
+
+
+@pytest.mark.parametrize("changes", [{}, {"encoder": "downsample"}, {"relabel": "lazy"}])
+def test_a_run_without_burn_in(tmp_path: Path, changes: dict[str, Any]) -> None:
+    """Its first actions are chosen by an empty table."""
+    greedy = ExplorationConfig(start=0.0, end=0.0)
+    config = small(burn_in=0, steps=60, window=20, exploration=greedy, **changes)
+    first = result(train_vast(config, tmp_path / "run"))["windows"][0]
+    assert first["epsilon"] == 0.0
+    assert first["lookup/fallback_share"] > 0.0
 
 
 @pytest.mark.parametrize("encoder", ["vast", "gs", "simhash"])
@@ -180,6 +197,26 @@ def test_a_forced_run_through_a_new_passage_is_used_from_then_on(tmp_path: Path)
     assert sum(plus[False].values()) == 0, "the control must fail"
 
 
+@pytest.mark.parametrize("second", ["open_passage@204", "open_passage@0200"])
+def test_a_change_that_falls_due_in_a_forced_run_waits_for_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, second: str
+) -> None:
+    forced: list[bool] = []
+    step_envs = vast.step_envs
+
+    def watch(run: VastRun, actions: NDArray[np.int64]) -> NDArray[np.int64]:
+        forced.append(run.forcing)
+        return step_envs(run, actions)
+
+    monkeypatch.setattr(vast, "step_envs", watch)
+    changes = ("open_passage@200+forced", second)
+    run = train_vast(passage(encoder="downsample", changes=changes, steps=260), tmp_path / "run")
+    assert sum(forced) == 7, "from one end of the corridor to the other"
+    checkpoint = load_checkpoint(run / "checkpoints", parts=())
+    assert checkpoint is not None
+    assert checkpoint.meta["changed"] == list(changes)
+
+
 def test_gradient_steps_due_do_not_depend_on_how_steps_come(tmp_path: Path) -> None:
     """Counts, not remainders: any number of parallel envs makes the same number of gradient steps."""
     updates = set()
@@ -233,11 +270,19 @@ def test_a_change_is_read_from_its_text() -> None:
         ({"encoder": "isch"}, "encoder"),
         ({"env": "gird"}, "did you mean 'grid'"),
         ({"planner": PlannerConfig(discount=1.0)}, r"planner.discount must be in \[0, 1\), got 1.0"),
+        ({"planner": PlannerConfig(cutoff=math.inf)}, "planner.cutoff must be > 0 and finite, got inf"),
+        ({"planner": PlannerConfig(optimistic_value=math.inf)}, "planner.optimistic_value must be finite, got inf"),
+        ({"planner": PlannerConfig(lookup_fallback=math.nan)}, "planner.lookup_fallback must be finite, got nan"),
+        ({"planner": PlannerConfig(max_bytes=1)}, r"max_bytes must be >= \d{4}, the size of an empty table, got 1"),
         ({"exploration": ExplorationConfig(end=2.0)}, r"exploration.end must be in \[0, 1\]"),
         ({"training": LearningConfig(batch_size=0)}, "training.batch_size must be >= 1"),
         ({"changes": ("open_door@5",)}, "cannot change by open_door"),
         ({"env": PASSAGE, "changes": ("open_passage@5", "open_passage@5")}, "made once"),
         ({"changes": ("reset@5+forced",)}, "no forced run"),
+        ({"changes": ("step@5",)}, r"cannot change by step: .*missing .* 'action'"),
+        ({"changes": ("action_space@5",)}, "cannot change by action_space: .* not callable"),
+        ({"env": PASSAGE, "changes": ("schedule_forced_run@5",)}, "call open_passage"),
+        ({"env": PASSAGE, "changes": ("open_passage@6", "schedule_forced_run@5")}, "call open_passage"),
         (
             {
                 "env": PASSAGE,

@@ -152,6 +152,24 @@ def test_a_finished_run_goes_on_with_more_steps(quick: tuple[VastConfig, Path], 
     assert_same_run(quick[1], out)
 
 
+def test_the_memory_cap_can_be_raised_on_the_way(
+    quick: tuple[VastConfig, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def capped(steps: int, max_bytes: int) -> VastConfig:
+        return replace(RUNS["stack"], steps=steps, planner=replace(RUNS["stack"].planner, max_bytes=max_bytes))
+
+    out = train_vast(capped(200, 16_000), tmp_path / "capped")
+    train_vast(capped(240, 16_000), out, resume=True)
+    assert capsys.readouterr().err.count("memory cap of 16000 bytes") == 1
+    before = result(out)["totals"]["states"]
+    train_vast(capped(320, 10**8), out, resume=True)
+    assert result(out)["totals"]["states"] > before
+    same = train_vast(capped(200, 10**8), tmp_path / "same")
+    train_vast(capped(320, 10**9), same, resume=True)
+    assert (same / "metrics.jsonl").read_bytes() == (quick[1] / "metrics.jsonl").read_bytes()
+    assert "memory cap" not in capsys.readouterr().err
+
+
 def test_an_older_checkpoint_serves_where_the_newest_is_damaged(
     quick: tuple[VastConfig, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
