@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -37,7 +38,7 @@ class Replan:
     """New values of a run's table."""
 
     path: Path
-    """The file with the values; what else is here stands beside it, as JSON."""
+    """The file with the values; what else is here stands beside it, as JSON, and was there first."""
     step: int
     """Env steps behind the table."""
     states: int
@@ -68,29 +69,40 @@ def replan_run(run: Path, reward: str, config: ReplanConfig | None = None, comma
     Raises:
         UsageError: the folder holds no such run, or it has no checkpoint yet; a reward that cannot be read or does not
             fit the table, a name that is taken, or a change that the env does not know.
-        RunError: the checkpoints are damaged, or the disk refused.
+        RunError: the checkpoints are damaged, a reward of the env is not finite, or the disk refused.
     """
     config = ReplanConfig() if config is None else config
     with one_thread(), Progress() as progress:
         mdp = load_mdp(run, PARTS if config.steps else (TABLE,), config.checkpoint, progress.log)
-        target = _free_target(run / FOLDER, config.name)
+        next(_free_targets(run / FOLDER, config.name))  # a name that is taken is said before the work
         begin = time.perf_counter()
         rewards = named_rewards(reward, mdp.transitions)
         solution = replan(mdp.transitions, rewards, mdp.config.planner.discount, config.tolerance)
         seconds = time.perf_counter() - begin
         trials = _try_values(mdp, solution, config, progress) if config.steps else {}
-    transitions = mdp.transitions
-    done = Replan(
-        target,
+    described = {
+        "schema_version": SCHEMA_VERSION,
+        "reward": reward,
+        "step": mdp.checkpoint.step,
+        "states": mdp.transitions.num_states,
+        "edges": mdp.transitions.num_edges,
+        "discount": mdp.config.planner.discount,
+        "tolerance": config.tolerance,
+        "iterations": solution.iterations,
+        "seconds": seconds,
+        "trial": _describe_trials(trials, config),
+        "command": command,
+        "versions": collect_versions(),
+    }
+    return Replan(
+        _write(run / FOLDER, config.name, _packed(mdp, solution), described),
         mdp.checkpoint.step,
-        transitions.num_states,
-        transitions.num_edges,
+        mdp.transitions.num_states,
+        mdp.transitions.num_edges,
         solution.iterations,
         seconds,
         trials,
     )
-    _write(done, mdp, solution, reward, config, command)
-    return done
 
 
 def _try_values(mdp: LearnedMDP, solution: Solution, config: ReplanConfig, progress: Progress) -> dict[str, Trial]:
@@ -117,17 +129,40 @@ def _try_values(mdp: LearnedMDP, solution: Solution, config: ReplanConfig, progr
     return trials
 
 
-def _free_target(folder: Path, name: str | None) -> Path:
-    """Where the values go: a name that is not taken."""
-    names = [name] if name is not None else (f"replan-{number:03d}" for number in count())
-    for candidate in names:
+def _free_targets(folder: Path, name: str | None) -> Iterator[Path]:
+    """Where the values can go: by the given name, or by the free numbers.
+
+    Raises:
+        UsageError: the name is taken.
+    """
+    for candidate in [name] if name is not None else (f"replan-{number:03d}" for number in count()):
         target = folder / f"{candidate}.npz"
-        if not target.exists():
-            return target
+        if not target.exists() and not target.with_suffix(".json").exists():
+            yield target
     raise UsageError(f"{folder} has a {name} already; choose another --name, or drop it for the next free number")
 
 
-def _write(done: Replan, mdp: LearnedMDP, solution: Solution, reward: str, config: ReplanConfig, command: str) -> None:
+def _write(folder: Path, name: str | None, values: bytes, described: dict[str, Any]) -> Path:
+    """The description takes the name, the values come last: where they are, all is, whoever else writes here."""
+    content = durable.json_bytes(described)
+    with durable.disk_errors(folder):
+        folder.mkdir(exist_ok=True)
+        durable.sweep(folder)
+        for target in _free_targets(folder, name):
+            try:
+                durable.create_file(target.with_suffix(".json"), content)
+            except FileExistsError:  # another process took it just now
+                continue
+            break
+        try:
+            durable.replace_file(target, values)
+        except BaseException:
+            target.with_suffix(".json").unlink()
+            raise
+    return target
+
+
+def _packed(mdp: LearnedMDP, solution: Solution) -> bytes:
     file = io.BytesIO()
     np.savez(
         file,
@@ -136,29 +171,11 @@ def _write(done: Replan, mdp: LearnedMDP, solution: Solution, reward: str, confi
         q_values=solution.q_values,
         counts=mdp.transitions.counts,
     )
-    described = {
-        "schema_version": SCHEMA_VERSION,
-        "reward": reward,
-        "step": done.step,
-        "states": done.states,
-        "edges": done.edges,
-        "discount": mdp.config.planner.discount,
-        "tolerance": config.tolerance,
-        "iterations": done.iterations,
-        "seconds": done.seconds,
-        "trial": _describe_trials(done, config),
-        "command": command,
-        "versions": collect_versions(),
-    }
-    with durable.disk_errors(done.path):
-        done.path.parent.mkdir(exist_ok=True)
-        durable.sweep(done.path.parent)
-        durable.replace_file(done.path, file.getvalue())
-    durable.write_json(done.path.with_suffix(".json"), described)
+    return file.getvalue()
 
 
-def _describe_trials(done: Replan, config: ReplanConfig) -> dict[str, Any] | None:
-    if not done.trials:
+def _describe_trials(trials: dict[str, Trial], config: ReplanConfig) -> dict[str, Any] | None:
+    if not trials:
         return None
     return {
         "change": config.change,
@@ -166,5 +183,5 @@ def _describe_trials(done: Replan, config: ReplanConfig) -> dict[str, Any] | Non
         "max_steps": config.max_steps,
         "num_envs": config.num_envs,
         "seed": config.seed,
-        **{name: trial.to_json() for name, trial in done.trials.items()},
+        **{name: trial.to_json() for name, trial in trials.items()},
     }

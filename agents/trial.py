@@ -10,13 +10,29 @@ from typing import Any
 import numpy as np
 
 from rl_discrete.agents.evaluation import Policy, State
-from rl_discrete.agents.window import Window
+from rl_discrete.agents.window import Window, check_rewards
 from rl_discrete.envs.chw import AnyEnv
 from rl_discrete.envs.episodes import EpisodeEnvs
 from rl_discrete.runs.seeding import derive_seed
 
 FEW_ENDS = 50
 """Fewer ends than this say little about how episodes end."""
+WINDOW = 500
+"""Env steps of a point of a trial's curve."""
+
+
+@dataclass(frozen=True)
+class TrialWindow:
+    """A point of a trial's curve: `WINDOW` steps, rounded up to whole steps of all envs, or what is left at the end."""
+
+    step: int
+    """Env steps of the trial by the end of the window, over all envs."""
+    reward_per_step: float
+    """Sum of the rewards over the steps, within the window."""
+    plus: int
+    """Episodes that the MDP ended in it with a positive reward,"""
+    minus: int
+    """and with a negative one."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +51,8 @@ class Trial:
     """and with none."""
     cut: int
     """Episodes cut by the env, or by the trial at its longest."""
+    windows: tuple[TrialWindow, ...]
+    """The trial bit by bit."""
 
     @property
     def ends(self) -> int:
@@ -78,8 +96,12 @@ def try_policy(
         max_steps: steps after which an episode is cut; None: never.
         num_envs: envs stepped side by side, >= 1.
         report: called with the steps made so far.
+
+    Raises:
+        RunError: a reward is not finite.
     """
-    window = Window()
+    whole, recent = Window(), Window()
+    windows: list[TrialWindow] = []
     with closing(EpisodeEnvs(make_env, num_envs, derive_seed(seed, "trial"))) as envs:
         observations, starts = envs.reset_all(), np.ones(num_envs, np.bool_)
         returns, lengths = np.zeros(num_envs), np.zeros(num_envs, np.int64)
@@ -87,13 +109,20 @@ def try_policy(
         for made in range(0, steps, num_envs):
             actions, state = policy.predict(observations, state, starts)
             result = envs.step(actions)
+            check_rewards(result.rewards, made)
             returns, lengths = returns + result.rewards, lengths + 1
             capped = np.zeros_like(starts) if max_steps is None else lengths >= max_steps
-            window.add_steps(result.rewards, result.terminated, result.truncated | capped, returns, lengths)
+            for window in (whole, recent):
+                window.add_steps(result.rewards, result.terminated, result.truncated | capped, returns, lengths)
+            step = made + num_envs
+            if step // WINDOW > made // WINDOW or step >= steps:
+                ends = round(recent.total("ends_plus")), round(recent.total("ends_minus"))
+                windows.append(TrialWindow(step, recent.mean("reward", "steps"), *ends))
+                recent = Window()
             starts = result.ended | capped
             observations = envs.begin(starts) if starts.any() else result.observations
             returns, lengths = np.where(starts, 0.0, returns), np.where(starts, 0, lengths)
             if report is not None:
-                report(made + num_envs)
-    ends = {name: round(window.total(f"ends_{name}")) for name in ("plus", "minus", "zero", "cut")}
-    return Trial(round(window.total("steps")), window.mean("reward", "steps"), **ends)
+                report(step)
+    kinds = {name: round(whole.total(f"ends_{name}")) for name in ("plus", "minus", "zero", "cut")}
+    return Trial(round(whole.total("steps")), whole.mean("reward", "steps"), **kinds, windows=tuple(windows))

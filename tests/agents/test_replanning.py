@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import json
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from gymnasium.wrappers import TransformReward
 from numpy.typing import NDArray
 
+from rl_discrete.agents import replanning, trial
 from rl_discrete.agents.exported_run import export_run
 from rl_discrete.agents.learned_mdp import load_mdp
 from rl_discrete.agents.replanning import Replan, replan_run
 from rl_discrete.agents.run_config import ReplanConfig
 from rl_discrete.agents.solved_table import SolvedTable
+from rl_discrete.agents.trained_agent import make_changed_env
 from rl_discrete.agents.trial import try_policy
 from rl_discrete.agents.vast import train_vast
 from rl_discrete.agents.vast_policy import VastPolicy, load_policy
@@ -23,7 +28,8 @@ from rl_discrete.envs.make import make_env
 from rl_discrete.mdp.export import load
 from rl_discrete.mdp.lookup import HammingLookup
 from rl_discrete.mdp.solve import Solution, replan, solve
-from rl_discrete.runs.errors import UsageError
+from rl_discrete.runs import durable
+from rl_discrete.runs.errors import RunError, UsageError
 from tests.agents.run_files import contents
 from tests.agents.two_ends import ENV
 from tests.agents.vast_runs import exact
@@ -121,6 +127,60 @@ def test_what_is_written(ends: Path) -> None:
         replan_run(ends, "reward", ReplanConfig(name="flipped"))
 
 
+def test_two_plans_at_once_take_two_names(ends: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second is made from start to end while the first is at work."""
+    others: list[Replan] = []
+
+    def planned(name: str | None) -> Replan:
+        def meanwhile(*arguments: Any) -> Solution:
+            monkeypatch.undo()
+            others.append(replan_run(ends, "2 * reward", ReplanConfig(name=name)))
+            return replan(*arguments)
+
+        monkeypatch.setattr(replanning, "replan", meanwhile)
+        return replan_run(ends, "-reward", ReplanConfig(name=name))
+
+    first = planned(None)
+    assert first.path != others[0].path
+    for done, reward in ((first, "-reward"), (others[0], "2 * reward")):
+        assert json.loads(done.path.with_suffix(".json").read_text())["reward"] == reward
+    assert values_of(others[0])["values"].max() == pytest.approx(2.0)
+    with pytest.raises(UsageError, match="has a taken already"):
+        planned("taken")
+    assert values_of(others[1])["values"].max() == pytest.approx(2.0)
+
+
+def test_a_name_that_is_taken_at_the_last_moment_is_left_alone(ends: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[Path] = []
+
+    def late(path: Path, content: bytes) -> None:
+        monkeypatch.undo()
+        taken.append(path)
+        path.write_bytes(b"theirs")
+        durable.create_file(path, content)
+
+    monkeypatch.setattr(durable, "create_file", late)
+    done = replan_run(ends, "-reward")
+    assert taken[0].read_bytes() == b"theirs"
+    assert not taken[0].with_suffix(".npz").exists()
+    assert done.path.with_suffix(".json") != taken[0]
+    assert int(done.path.stem[-3:]) == int(taken[0].stem[-3:]) + 1, "half a pair is not written over later either"
+
+
+def test_values_come_last_and_without_them_nothing_stays(ends: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+
+    def full(path: Path, content: bytes) -> None:
+        seen.append(json.loads(path.with_suffix(".json").read_text())["reward"])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(durable, "replace_file", full)
+    with pytest.raises(RunError, match="No space left"):
+        replan_run(ends, "-reward", ReplanConfig(name="full"))
+    assert seen == ["-reward"]
+    assert not list((ends / "replans").glob("*full*"))
+
+
 def test_new_values_hold_in_the_changed_world_and_the_old_ones_do_not(ends: Path) -> None:
     before = contents(ends)
     trials = replan_run(ends, "-reward", REVERSED).trials
@@ -132,9 +192,9 @@ def test_new_values_hold_in_the_changed_world_and_the_old_ones_do_not(ends: Path
     assert trials["before"].reward_per_step == pytest.approx(-trials["former"].reward_per_step)
     assert trials["after"].reward_per_step > 0.9 * trials["former"].reward_per_step
     assert not trials["after"].is_few
-    for trial in trials.values():
-        assert trial.steps == 600
-        assert trial.plus + trial.minus == trial.ends
+    for tried in trials.values():
+        assert tried.steps == 600
+        assert tried.plus + tried.minus == tried.ends
 
 
 def test_values_for_the_old_reward_fail_in_the_changed_world(ends: Path) -> None:
@@ -167,6 +227,33 @@ def test_the_figures_of_a_trial(ends: Path) -> None:
     assert (batch.steps, steps[-1]) == (42, 42)
     seeds = [try_policy(load_policy(ends, epsilon=0.5, seed=1), make, 200, seed) for seed in (0, 0)]
     assert seeds[0] == seeds[1]
+
+
+def test_the_curve_of_a_trial(ends: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "WINDOW", 20)
+    make = partial(make_env, ENV)
+    one = try_policy(load_policy(ends, epsilon=0.0), make, 50, 0)
+    assert [(window.step, window.plus, window.minus) for window in one.windows] == [(20, 5, 0), (40, 5, 0), (50, 2, 0)]
+    assert [window.reward_per_step for window in one.windows] == [0.25, 0.25, 0.2]
+    reversed_ends = partial(make_changed_env, ENV, {}, ("reverse_rewards",))
+    batch = try_policy(load_policy(ends, epsilon=0.0), reversed_ends, 60, 0, num_envs=7)
+    assert [(window.step, window.plus, window.minus) for window in batch.windows] == [
+        (21, 0, 0),
+        (42, 0, 7),
+        (63, 0, 7),
+    ]
+    assert [window.reward_per_step for window in batch.windows] == [0.0, -1 / 3, -1 / 3]
+    assert batch.minus == 14
+    assert batch.to_json()["windows"][1] == asdict(batch.windows[1])
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("-inf")])
+def test_a_reward_that_is_not_finite_ends_a_trial(ends: Path, bad: float) -> None:
+    def broken() -> Any:
+        return TransformReward(make_env(ENV), lambda reward: bad if float(reward) else float(reward))
+
+    with pytest.raises(RunError, match=f"env 0 gave the reward {bad} at step 6"):
+        try_policy(load_policy(ends, epsilon=0.0), broken, 40, 0, num_envs=2)
 
 
 def test_a_solved_table_is_read_like_a_planner(ends: Path) -> None:
