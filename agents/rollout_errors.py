@@ -17,7 +17,16 @@ from rl_discrete.agents.atari_objects import ObjectFinder, known_objects, learn_
 from rl_discrete.agents.collecting import Explorer
 from rl_discrete.agents.evaluation import State
 from rl_discrete.agents.real_play import RealPlay, as_pictures, record_play
-from rl_discrete.agents.rollout_figures import Columns, Events, Floats, event_figures, means, object_figures
+from rl_discrete.agents.rollout_figures import (
+    REAL,
+    Columns,
+    Events,
+    Floats,
+    event_figures,
+    means,
+    object_columns,
+    object_figures,
+)
 from rl_discrete.agents.trained_agent import TrainedAgent
 from rl_discrete.envs.chw import AnyEnv
 from rl_discrete.envs.noise import NoiseStreams
@@ -105,9 +114,10 @@ def rollout_errors(
 ) -> dict[str, Any]:
     """Errors of a world model after some imagined steps, from real frames that it was not fitted to.
 
-    A model may have two more methods, which are used where it has them: `codes(state)`, the newest code (B, L), else
-    the bits of the observation are compared; and `log_prob(state, actions, codes)`, the log-probability (B,) in nats
-    of the next code.
+    A model may have more methods, which are used where it has them: `codes(state)`, the newest code (B, L), else the
+    bits of the observation are compared; `log_prob(state, actions, codes)`, the log-probability (B,) in nats of the
+    next code; and `prior_nats(state, actions, following)`, what the prior asks, (B,) in nats, for the bits that the
+    model infers from the next frame, or None if it has no bits.
 
     Args:
         model: the world model.
@@ -120,13 +130,15 @@ def rollout_errors(
     Returns:
         Lists with one entry for each horizon, nan where nothing could be compared: `count`, rollouts whose real
         episode goes on so far; `bit_error`, share of wrong bits; `pixel_error`, mean absolute difference in levels of
-        0 to 255; `nats` of the true code; each of the first two also as `..._copy`, for a repeated last frame, and
-        the pixels as `..._reconstruction`, for the true codes decoded. `reward` (`plus` and `minus` apart) and `end`:
-        precision and recall, exact to the step, over the steps since the horizon before, with the numbers imagined
-        and real. `objects`: mean and median error in pixels of those seen in both pictures, the shares of the real
-        ones that are near (within 2 pixels) and that are lost, and of imagined ones where there is none in truth; for
-        decoded true codes with `_reconstruction`, for a repeated frame with `_copy`; `floor`, the median error of
-        real frames.
+        0 to 255; each of the two also as `..._copy`, for a repeated last frame, and the pixels as
+        `..._reconstruction`, for the true codes decoded; `nats` of the true code, or `prior_nats` of the bits of the
+        true frame, which say nothing of the rest of the frame, so that the two cannot be compared. `reward` (`plus` and
+        `minus` apart) and `end`: precision and recall, exact to the step, over the steps since the horizon before, with
+        the numbers imagined and real. `objects`: mean and median error in pixels of those seen in both pictures, the
+        shares of the real ones that are near (within 2 pixels) and that are lost, and of imagined ones where there is
+        none in truth; for decoded true codes with `_reconstruction`, for a repeated frame with `_copy`; with `_real`
+        for the real frames themselves: at the edges of the screen they disagree with the memory, so that no model can
+        be expected to do better; `floor`, the median error of the real frames from which the finder learned.
 
     Raises:
         UsageError: a number outside its range, or no frame that a step follows.
@@ -236,21 +248,20 @@ def _compare(
         columns["bit_error_copy"] = np.not_equal(repeated, bits).mean(axis=1)
         if hasattr(model, "codes") and (log_prob := getattr(model, "log_prob", None)) is not None:
             columns["nats"] = -np.asarray(log_prob(before, actions, bits), np.float64)
+    if (prior_nats := getattr(model, "prior_nats", None)) is not None:
+        asked = prior_nats(before, actions, real)
+        columns |= {} if asked is None else {"prior_nats": np.asarray(asked, np.float64)}
     imagined = model.render(state)
     if start is None or there is None or imagined is None or imagined.shape != there.shape:
         return columns
     decoded = model.render(real)
     assert decoded is not None
-    for kind, pictures in (("", imagined), ("_copy", start), ("_reconstruction", decoded)):
+    shown = {"": imagined, "_copy": start, "_reconstruction": decoded}
+    for kind, pictures in shown.items():
         columns[f"pixel_error{kind}"] = np.abs(pictures.astype(np.int16) - there).mean(axis=(1, 2, 3))
-        if finder is not None and play.states is not None:
-            seen, places = finder.locate(there), finder.truth(play.states[rows[1]])
-            for name, found in finder.locate(pictures).items():
-                visible, missing = ~np.isnan(seen[name][:, 0]), np.isnan(found[:, 0])
-                distance = np.linalg.norm(found - places[name], axis=1)  # nan where it is missing
-                columns[f"{name}:error{kind}"] = np.where(visible, distance, np.nan)
-                columns[f"{name}:lost{kind}"] = np.where(visible, missing, np.nan)
-                columns[f"{name}:ghost{kind}"] = np.where(visible, np.nan, ~missing)
+    if finder is not None and play.states is not None:
+        located = {kind: finder.locate(pictures) for kind, pictures in {**shown, REAL: there}.items()}
+        columns |= object_columns(finder.truth(play.states[rows[1]]), located)
     return columns
 
 

@@ -35,20 +35,22 @@ def write_rollout_chart(result: Mapping[str, Any], path: Path) -> None:
 
 
 def rollout_chart(result: Mapping[str, Any]) -> Figure:
-    """Panels for whatever `rollout_errors` could compare: bits, pixels, objects, and what comes to pass."""
+    """Panels for whatever `rollout_errors` could compare: bits, nats, pixels, objects, and what comes to pass."""
     from matplotlib.figure import Figure
 
-    draw = [_events]
-    if "bit_error" in result:
-        draw.insert(0, _bits)
-    if "pixel_error" in result:
-        draw.insert(-1, _pixels)
-    if result["objects"]:
-        draw[-1:-1] = [_objects, _lost]
+    panels = {
+        _bits: "bit_error" in result,
+        _nats: "nats" in result or "prior_nats" in result,
+        _pixels: "pixel_error" in result,
+        _objects: bool(result["objects"]),
+        _lost: bool(result["objects"]),
+        _events: True,
+    }
+    draw = [panel for panel, wanted in panels.items() if wanted]
     rows = -(-len(draw) // 2)
     figure = Figure(figsize=(WIDTH, 2.5 * rows + 0.2), layout="constrained")
-    panels = figure.subplots(rows, 2, squeeze=False).ravel()
-    for axes, panel in zip(panels, draw, strict=False):
+    places = figure.subplots(rows, 2, squeeze=False).ravel()
+    for axes, panel in zip(places, draw, strict=False):
         panel(axes, result)
         axes.set_xscale("log")
         axes.set_xticks(result["horizons"], labels=[str(step) for step in result["horizons"]])
@@ -57,7 +59,7 @@ def rollout_chart(result: Mapping[str, Any]) -> Figure:
         axes.grid(axis="y")
         axes.set_xlabel("imagined steps")
         axes.legend(frameon=False, fontsize=7.5)
-    for axes in panels[len(draw) :]:
+    for axes in places[len(draw) :]:
         axes.set_visible(False)
     return figure
 
@@ -66,6 +68,13 @@ def _bits(axes: Axes, result: Mapping[str, Any]) -> None:
     axes.set_title("wrong bits, share", fontsize=9)
     _curve(axes, result, result["bit_error"], "imagined", "ish")
     _curve(axes, result, result["bit_error_copy"], "last frame repeated", "mid", ":")
+
+
+def _nats(axes: Axes, result: Mapping[str, Any]) -> None:
+    axes.set_title("nats, given what was imagined before", fontsize=9)
+    for name, words in (("nats", "true code"), ("prior_nats", "bits inferred from the true frame")):
+        if name in result:
+            _curve(axes, result, result[name], words, "ish")
 
 
 def _pixels(axes: Axes, result: Mapping[str, Any]) -> None:
@@ -80,7 +89,7 @@ def _objects(axes: Axes, result: Mapping[str, Any]) -> None:
     for color, (name, figures) in zip(_COLORS, result["objects"].items(), strict=False):
         if "median" in figures:
             _curve(axes, result, figures["median"], name, color)
-            axes.axhline(figures["floor"], color=LIGHT[color], lw=0.9, ls=":")
+            _curve(axes, result, figures["median_real"], "", color, ":")
 
 
 def _lost(axes: Axes, result: Mapping[str, Any]) -> None:

@@ -17,6 +17,7 @@ from rl_discrete.data.history import History
 from rl_discrete.runs.errors import UsageError
 from rl_discrete.world_models.base import ModelStep
 from rl_discrete.world_models.outcome_heads import drawn_outcomes, likeliest_outcomes
+from rl_discrete.world_models.pixel_backbone import Encoded
 from rl_discrete.world_models.pixel_coding import Bytes, PixelCoding
 from rl_discrete.world_models.pixel_predictor import PixelPredictor
 
@@ -86,18 +87,9 @@ class PixelWorldModel:
     def step(self, state: PixelState, actions: NDArray[np.int64], noise: NDArray[np.float32]) -> ModelStep[PixelState]:
         predictor = self.predictor
         uniform = self._tensor(noise)
-        newest = state.symbols[:, -1]
-        memory = state.memory
-        if predictor.recurrent:
-            frame = predictor.frame(newest)
-            seen = torch.cat((frame, memory), dim=1)
-            memory = predictor.remember(memory, frame)
-        else:
-            shown = predictor.frame(state.symbols.flatten(0, 1)).unflatten(0, state.symbols.shape[:2])
-            seen = (shown * state.valid[:, :, None, None, None]).flatten(1, 2)
-        encoded = predictor.encode(seen, self._tensor(np.asarray(actions, np.int64)))
+        encoded, memory = self._encode(state, actions)
         encoded = predictor.imagine(encoded, uniform[:, : predictor.code_noise])
-        prediction = predictor.decode(encoded, newest)
+        prediction = predictor.decode(encoded, state.symbols[:, -1])
         own, values = prediction.symbols(), predictor.outcomes.values
         if self._draws_outcomes:
             rewards, ended = drawn_outcomes(prediction.reward, prediction.end, values, uniform[:, -2:])
@@ -114,6 +106,34 @@ class PixelWorldModel:
             terminated=terminated,
             doubtful=np.zeros_like(terminated),
         )
+
+    def _encode(self, state: PixelState, actions: NDArray[np.int64]) -> tuple[Encoded, Tensor]:
+        """The smallest map before any bits are in it, and the memory after the newest frames."""
+        predictor, memory = self.predictor, state.memory
+        if predictor.recurrent:
+            frame = predictor.frame(state.symbols[:, -1])
+            seen = torch.cat((frame, memory), dim=1)
+            memory = predictor.remember(memory, frame)
+        else:
+            shown = predictor.frame(state.symbols.flatten(0, 1)).unflatten(0, state.symbols.shape[:2])
+            seen = (shown * state.valid[:, :, None, None, None]).flatten(1, 2)
+        return predictor.encode(seen, self._tensor(np.asarray(actions, np.int64))), memory
+
+    @torch.no_grad()
+    def prior_nats(
+        self, state: PixelState, actions: NDArray[np.int64], following: PixelState
+    ) -> NDArray[np.float32] | None:
+        """What the prior asks, in nats (B,), for the posterior bits of the newest frames of `following`.
+
+        Exact, but of the bits alone: what a frame still takes once its bits are known is not in it, so it is no
+        likelihood of frames. None of a deterministic model, which has no bits.
+        """
+        latents, frame = self.predictor.latents, self.predictor.frame
+        if latents is None:
+            return None
+        encoded, _ = self._encode(state, actions)
+        nats = latents.nats(encoded.map, frame(state.symbols[:, -1]), frame(following.symbols[:, -1]), encoded.action)
+        return nats.cpu().numpy()
 
     def select(self, state: PixelState, mask: NDArray[np.bool_], fresh: PixelState) -> PixelState:
         frames = state.frames.copy()

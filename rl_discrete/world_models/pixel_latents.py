@@ -144,6 +144,11 @@ class PixelLatents(nn.Module):
         used = self._chance(corruption.latent_use, (len(map_), 1, 1, 1), map_, generator)
         return torch.where(used, self.injection(map_, features), map_), nats
 
+    def nats(self, map_: Tensor, frame: Tensor, target: Tensor, action: Tensor) -> Tensor:
+        """What the prior asks for the posterior bits of `target`, (B,), exactly and of all of them."""
+        codes = self.bottleneck.discretize(self.posterior(frame, target, action))
+        return -self.prior.log_prob(codes, map_.flatten(1))
+
     def imagine(
         self, map_: Tensor, noise: Tensor | None, temperature: float, generator: torch.Generator | None = None
     ) -> Tensor:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rl_discrete.agents import rollout_errors as rollouts
 from rl_discrete.agents.real_play import RealPlay, as_pictures, record_play
 from rl_discrete.agents.rollout_errors import find_objects, rollout_errors
-from rl_discrete.agents.rollout_figures import event_figures, object_figures
+from rl_discrete.agents.rollout_figures import event_figures, object_columns, object_figures, rollout_metrics
 from rl_discrete.agents.sb3_policy import RandomPolicy
 from rl_discrete.envs.make import make_env
 from rl_discrete.runs.errors import RunError, UsageError
@@ -125,6 +125,22 @@ def test_codes_and_their_probabilities_are_compared_where_a_model_has_them(play:
     assert slipping["nats"][1] > found["nats"][1] + 0.2, "from an imagined one it is not"
 
 
+class Inferring(CorridorModel):
+    """Has bits that it infers from frames: whether the walker came from the left, at 2 nats a cell."""
+
+    bits = True
+
+    def prior_nats(self, state: State, actions: NDArray[np.int64], following: State) -> NDArray[np.float64] | None:
+        return 2.0 * np.abs(following - state) if self.bits else None
+
+
+def test_bits_inferred_from_frames_are_asked_of_their_prior(play: RealPlay, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = rollout_errors(Inferring(), play, starts=100, horizons=(1,))
+    assert 1.5 < found["prior_nats"][0] <= 2.0, "a step is a cell, but at the left end"
+    monkeypatch.setattr(Inferring, "bits", False)
+    assert "prior_nats" not in rollout_errors(Inferring(), play, starts=100, horizons=(1,))
+
+
 def test_worlds_without_pictures_are_compared_by_their_bits() -> None:
     play = record_play(RandomPolicy(3), CoinEnv, 200, seed=0)
     found = rollout_errors(CoinModel(), play, starts=50, horizons=(1,))
@@ -195,6 +211,30 @@ def test_objects_are_learned_from_chance_and_not_from_an_agent_that_stands_still
     assert set(finder.floors) == {"ball", "player", "enemy"}
     assert max(finder.floors.values()) < 1.0
     assert find_objects("grid", partial(make_env, "grid"), num_actions=4, seed=0) is None
+
+
+def test_objects_of_real_frames_are_judged_like_those_of_the_model() -> None:
+    """Where memory and picture disagree, real frames do not come near either."""
+    places = {"ball": np.array([[5.0, 5.0], [9.0, 9.0], [2.0, 2.0]])}
+    seen = np.array([[5.0, 6.0], [9.0, 6.0], [np.nan, np.nan]])
+    imagined = np.array([[5.0, 5.0], [np.nan, np.nan], [2.0, 2.0]])
+    columns = object_columns(places, {"": {"ball": imagined}, "_real": {"ball": seen}})
+    figures = object_figures({name: values[:, None] for name, values in columns.items()}, "ball")
+    assert (figures["mean_real"], figures["median_real"], figures["near_real"]) == ([2.0], [2.0], [0.5])
+    assert (figures["mean"], figures["near"], figures["lost"], figures["ghost"]) == ([0.0], [0.5], [0.5], [1.0])
+    assert "lost_real" not in figures, "by definition none"
+
+
+def test_a_log_says_every_figure_by_its_horizon(play: RealPlay) -> None:
+    found = rollout_errors(CorridorModel(slip=0.3), play, starts=50, horizons=(1, 5))
+    ball = {"floor": 0.1, "median": [1.0, 2.0], "lost": [0.0, 0.5]}
+    logged = rollout_metrics({**found, "objects": {"ball": ball}})
+    assert logged["bit_error_5"] == found["bit_error"][1]
+    assert logged["reward_plus_recall_1"] == found["reward"]["plus"]["recall"][0]
+    assert logged["reward_minus_precision_5"] == found["reward"]["minus"]["precision"][1]
+    assert logged["end_recall_5"] == found["end"]["recall"][1]
+    assert (logged["ball_median_1"], logged["ball_lost_5"]) == (1.0, 0.5)
+    assert "nats_1" not in logged
 
 
 def test_what_is_lost_is_not_near() -> None:

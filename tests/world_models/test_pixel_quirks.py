@@ -295,6 +295,29 @@ def test_the_posterior_has_no_part_in_simulation() -> None:
     assert torch.isnan(losses(made.predictor.train(), random_windows())["frame"])  # but training needs it
 
 
+def test_what_the_prior_asks_for_inferred_bits_is_exact_and_of_the_bits_alone() -> None:
+    made, given, actions = model(), history(), np.array([0, 1, 2])
+    state, following = made.reset(given), made.reset(history(seed=1))
+    nats = made.prior_nats(state, actions, following)
+    assert nats is not None
+    predictor, latents = made.predictor, made.predictor.latents
+    assert latents is not None
+    step = made.step(state, actions, np.full((3, made.noise_dim), 0.5, np.float32))
+    np.testing.assert_array_equal(made.prior_nats(state, actions, following), nats)  # and nothing is remembered
+    assert step.state is not state
+    frame = predictor.frame(state.symbols[:, -1])
+    encoded = predictor.encode(torch.cat((frame, state.memory), 1), torch.from_numpy(actions))
+    with torch.no_grad():
+        logits = latents.posterior(frame, predictor.frame(following.symbols[:, -1]), encoded.action)
+        bits = latents.bottleneck.discretize(logits)
+        asked = -latents.prior.log_prob(bits, encoded.map.flatten(1))
+        every = torch.cartesian_prod(*[torch.arange(2)] * 8)
+        total = latents.prior.log_prob(every, encoded.map[:1].flatten(1).expand(256, -1)).exp().sum()
+    np.testing.assert_allclose(nats, asked.numpy(), rtol=1e-5)
+    assert total.item() == pytest.approx(1.0, abs=1e-4)
+    assert model(STACKED).prior_nats(model(STACKED).reset(given), actions, model(STACKED).reset(given)) is None
+
+
 def test_the_prior_learns_the_bits_and_does_not_shape_them() -> None:
     """Its loss moves the network that it looks at, and never the posterior."""
     predictor = build()
