@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rl_discrete.analysis.cross_check import CrossCheck, Floats
+from rl_discrete.agents.cross_check import CrossCheck, Floats
 from rl_discrete.bench.charts import WIDTH
 from rl_discrete.bench.figures import CHART_DPI, STYLE
 from rl_discrete.bench.palette import LIGHT
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FILE = "cross-check.png"
+FILE = "cross_check.png"
 
 
 def write_cross_check(check: CrossCheck, folder: Path) -> Path | None:

@@ -14,8 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from rl_discrete.agents.rollout_errors import measure_rollouts
-from rl_discrete.agents.trained_agent import load_agent
+from rl_discrete.agents.simple_checks import load_config
+from rl_discrete.agents.table_check import FOLDER, check_model, read_check
+from rl_discrete.agents.trained_agent import TrainedAgent, load_agent
+from rl_discrete.agents.trained_world import load_replay
 from rl_discrete.agents.vast import one_thread
+from rl_discrete.analysis.cross_check_chart import write_cross_check
 from rl_discrete.analysis.diagnostics_config import DiagnosticsConfig
 from rl_discrete.analysis.rollout_charts import write_rollout_chart
 from rl_discrete.runs import durable
@@ -24,7 +28,7 @@ from rl_discrete.runs.progress import Progress
 from rl_discrete.world_models.base import WorldModel
 
 SCHEMA_VERSION = 1
-FOLDER, RESULT, CHART = "diagnostics", "rollouts.json", "rollouts.png"
+RESULT, CHART = "rollouts.json", "rollouts.png"
 
 
 def diagnose_world(
@@ -42,7 +46,7 @@ def diagnose_world(
         command: the command line, for the record.
 
     Returns:
-        What the JSON file holds: see `agents.rollout_errors`.
+        What the JSON file holds: see `agents.rollout_errors`, and for `cross_check` `agents.table_check`.
 
     Raises:
         UsageError: the folder holds no such run, it has no checkpoint yet, or its env cannot be made.
@@ -65,6 +69,7 @@ def diagnose_world(
             report=lambda made: progress.update(task, made),
         )
         progress.finish(task)
+        checked = _check(run, model, agent, config, progress)
     result = {
         "schema_version": SCHEMA_VERSION,
         "agent": agent.name,
@@ -76,26 +81,43 @@ def diagnose_world(
         "command": command,
         "versions": collect_versions(),
         **errors,
+        "cross_check": checked,
         "seconds": time.monotonic() - begin,
     }
-    _draw(result, run / FOLDER)
+    _draw(result, run)
     durable.write_json(run / FOLDER / RESULT, result)
     plain: dict[str, Any] = durable.plain(result)
     return plain
 
 
-def draw_rollouts(run: Path) -> Path | None:
-    """Draws what `train` measured at the end of a run, into its folder; returns the figure, None if nothing was.
+def draw_diagnosis(run: Path) -> Path | None:
+    """Draws what `train` measured at the end of a run, into its folder; None if nothing was, else the rollouts' figure.
 
     Raises:
         RunError: the disk refused.
     """
     rollouts = json.loads((run / "result.json").read_text())["rollouts"]
-    return None if rollouts is None else _draw(rollouts, run / FOLDER)
+    return None if rollouts is None else _draw(rollouts, run)
 
 
-def _draw(rollouts: Mapping[str, Any], folder: Path) -> Path:
+def _check(
+    run: Path, model: WorldModel[Any], agent: TrainedAgent, config: DiagnosticsConfig, progress: Progress
+) -> dict[str, Any] | None:
+    """Holds a code model against a table of the run's own steps; None where there is none."""
+    if agent.name != "simple":
+        return None
+    replay = load_replay(run, load_config(run), progress.log)
+    task = progress.add("code model beside a table", 1.0)
+    checked = check_model(model, replay, agent.make_env, config.seed, run, lambda share: progress.update(task, share))
+    progress.finish(task)
+    return checked
+
+
+def _draw(rollouts: Mapping[str, Any], run: Path) -> Path:
+    folder = run / FOLDER
     with durable.disk_errors(folder):
         folder.mkdir(exist_ok=True)
+    if (check := read_check(run)) is not None:
+        write_cross_check(check, folder)
     write_rollout_chart(rollouts, folder / CHART)
     return folder / CHART

@@ -49,6 +49,7 @@ def diagnose(summary: str, argv: Sequence[str]) -> int:
 
 
 OBJECT_LINES = {
+    "mean": "mean error in px",
     "median": "median error in px",
     "near": "within 2 px",
     "lost": "lost",
@@ -56,12 +57,17 @@ OBJECT_LINES = {
     "mean_reconstruction": "decoded: error in px",
     "near_reconstruction": "decoded: within 2 px",
     "lost_reconstruction": "decoded: lost",
+    "mean_real": "real: error in px",
+    "near_real": "real: within 2 px",
 }
-"""What is told of an object; `decoded` of the true codes, not of imagined ones."""
+"""What is told of an object: `decoded` of the true codes, not of imagined ones, `real` of the frames themselves."""
 
 
 def rollout_lines(result: Mapping[str, Any]) -> str:
     """The figures of a world model as text: one line for each, one column for each number of imagined steps."""
+    from rl_discrete.agents.table_check import describe_check
+
+    checked = result.get("cross_check")
     events = {"reward > 0": result["reward"]["plus"], "reward < 0": result["reward"]["minus"], "end": result["end"]}
     lines = {
         "imagined steps": result["horizons"],
@@ -69,6 +75,7 @@ def rollout_lines(result: Mapping[str, Any]) -> str:
         "wrong bits": result.get("bit_error"),
         "  bits of the last frame": result.get("bit_error_copy"),
         "nats of the true code": result.get("nats"),
+        "nats of the frame's bits": result.get("prior_nats"),
         "pixel error (of 255)": result.get("pixel_error"),
         "  true codes decoded": result.get("pixel_error_reconstruction"),
         "  last frame repeated": result.get("pixel_error_copy"),
@@ -83,7 +90,7 @@ def rollout_lines(result: Mapping[str, Any]) -> str:
     }
     title = f"world model of {result['agent']} on {result['env']} after {result['step']:,} steps"
     rows = [f"{name:28}" + "".join(f"{_word(value):>9}" for value in line) for name, line in lines.items() if line]
-    return "\n".join([title, *rows])
+    return "\n".join([title, *rows, *(describe_check(checked) if checked else ())])
 
 
 def _word(value: float | None) -> str:

@@ -62,9 +62,9 @@ def train(summary: str, argv: Sequence[str]) -> int:
     command = shlex.join(["rl-discrete", "train", *argv])
     if agent == "simple":
         from rl_discrete.agents.simple import train_simple
-        from rl_discrete.analysis.world_diagnosis import draw_rollouts
+        from rl_discrete.analysis.world_diagnosis import draw_diagnosis
 
-        draw_rollouts(train_simple(config, out, resume, profile, command))
+        draw_diagnosis(train_simple(config, out, resume, profile, command))
     elif agent == "vast":
         from rl_discrete.agents.vast import train_vast
 

@@ -165,12 +165,16 @@ def test_a_resumed_run_is_the_same_bit_for_bit(
 
 
 def test_a_result_says_how_far_the_world_model_strays(whole: dict[str, Path], tmp_path: Path) -> None:
-    rollouts = json.loads((whole["ppo"] / "result.json").read_text())["rollouts"]
+    result = json.loads((whole["ppo"] / "result.json").read_text())
+    rollouts = result["rollouts"]
     assert rollouts["starts"] == SMALL.diagnosis.starts
     assert rollouts["count"][0] == SMALL.diagnosis.starts
     assert rollouts["reward"]["plus"]["recall"][0] == rollouts["reward"]["plus"]["precision"][0] == 1.0  # no chance yet
     assert 0.0 < rollouts["bit_error"][1] < 1.0  # the next throw is chance
-    assert "rollouts/bit_error_1" in (whole["ppo"] / "metrics.jsonl").read_text()
+    assert result["cross_check"] is None  # the model is none of codes
+    [line] = [line for line in read_metrics(whole["ppo"] / "metrics.jsonl") if "rollouts/bit_error_1" in line]
+    assert line["rollouts/reward_plus_recall_1"] == 1.0
+    assert {"rollouts/reward_minus_precision_50", "rollouts/end_recall_15"} <= line.keys()
     none = train_simple(replace(SMALL, diagnosis=DiagnosisConfig(steps=0)), tmp_path / "none")
     assert json.loads((none / "result.json").read_text())["rollouts"] is None
 

@@ -15,7 +15,7 @@ from rl_discrete.agents.run_config import VideoConfig
 from rl_discrete.agents.world_video import film_world
 from rl_discrete.analysis.diagnostics_config import DiagnosticsConfig
 from rl_discrete.analysis.rollout_charts import rollout_chart
-from rl_discrete.analysis.world_diagnosis import diagnose_world, draw_rollouts
+from rl_discrete.analysis.world_diagnosis import diagnose_world, draw_diagnosis
 from rl_discrete.cli.diagnose import rollout_lines
 from rl_discrete.runs.errors import UsageError
 from tests.agents.corridor_model import SIZE, CorridorModel
@@ -45,6 +45,11 @@ def test_a_diagnosis_is_written_drawn_and_told(run: Path) -> None:
     text = rollout_lines(result)
     assert text.startswith("world model of random on Corridor-v0 after 256 steps")
     assert f"wrong bits                  {result['bit_error'][0]:9.3g}{result['bit_error'][1]:9.3g}" in text
+    assert result["cross_check"] is None, "the model is none of codes"
+    checked = {"min_visits": [20], "histories": 16, "tv_pairs": [3.0], "tv": [0.5], "tv_floor": [0.1]}
+    told = rollout_lines({**result, "cross_check": {**checked, "tv_true_pairs": [0.0], "tv_true_floor": [None]}})
+    assert told.startswith(text)
+    assert "3 states and actions seen 20 times or more: total variation of model and counts 0.5000" in told
     exact = diagnose_world(run, CorridorModel(), CONFIG)
     assert exact["bit_error"] == [0.0, 0.0], "the control"
 
@@ -52,8 +57,11 @@ def test_a_diagnosis_is_written_drawn_and_told(run: Path) -> None:
 def test_every_panel_that_there_are_numbers_for(run: Path) -> None:
     result: dict[str, Any] = diagnose_world(run, CorridorModel(slip=0.3), CONFIG)
     assert [axes.get_visible() for axes in rollout_chart(result).axes] == [True] * 3 + [False]
-    ball = {"floor": 0.3, "median": [1.0, np.nan], "lost": [0.0, 0.5], "ghost": [0.0, 0.0]}
+    ball = {"median": [1.0, np.nan], "median_real": [0.3, 0.3], "lost": [0.0, 0.5], "ghost": [0.0, 0.0]}
     assert len([axes for axes in rollout_chart({**result, "objects": {"ball": ball}}).axes if axes.get_visible()]) == 5
+    titled = [axes.get_title() for axes in rollout_chart({**result, "nats": [3.0, 9.0]}).axes if axes.get_visible()]
+    assert len(titled) == 4
+    assert titled[1].startswith("nats")
     for name in ("bit_error", "pixel_error"):
         result.pop(name)
     assert len([axes for axes in rollout_chart(result).axes if axes.get_visible()]) == 1
@@ -72,8 +80,8 @@ def test_a_run_is_filmed(run: Path, tmp_path: Path) -> None:
 def test_what_training_measured_is_drawn(run: Path, tmp_path: Path) -> None:
     result = diagnose_world(run, CorridorModel(), CONFIG)
     (tmp_path / "result.json").write_text(json.dumps({"rollouts": {**result, "pixel_error": [None, 1.0]}}))
-    figure = draw_rollouts(tmp_path)
+    figure = draw_diagnosis(tmp_path)
     assert figure is not None
     assert figure.stat().st_size > 10_000
     (tmp_path / "result.json").write_text(json.dumps({"rollouts": None}))
-    assert draw_rollouts(tmp_path) is None
+    assert draw_diagnosis(tmp_path) is None

@@ -7,7 +7,7 @@ the mean of the same statistic over multinomial resamples, in which the probabil
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TypeAlias
 
 import numpy as np
@@ -20,10 +20,12 @@ from rl_discrete.runs.errors import RunError, UsageError
 Floats: TypeAlias = npt.NDArray[np.float64]
 Ids: TypeAlias = npt.NDArray[np.int64]
 LogProb: TypeAlias = Callable[[Keys, Ids, Keys], npt.ArrayLike]
-"""Keys (M, W), actions (M,) and next keys (M, W) to exact log probabilities (M,), nats, of the next codes."""
+"""Keys (M, W), actions (M,) and next keys (M, W) to exact log probabilities (M, H), nats, of the next codes.
+
+H are ways in which the key was reached, the same ones for all next keys of a key and an action; 1 for a model that
+looks at the key alone."""
 
 RESAMPLES = 200
-_BLOCK = 65_536  # transitions asked of the model at once
 _ROUNDING = 1e-3  # by which probabilities in float32 may add up to more than 1
 
 
@@ -38,7 +40,9 @@ class CrossCheck:
     visits: Ids
     """(P,): N, how often a next code was observed; ends have none and do not count."""
     distance: Floats
-    """(P,): total variation in [0, 1] between the model and the observed frequencies."""
+    """(P,): total variation in [0, 1] between the model, as its mean over the H ways to s, and what was observed."""
+    single: Floats
+    """(P,): the mean over these ways of the total variation of each: never less, for errors do not cancel."""
     floor: Floats
     """(P,): its mean over resamples of the counts."""
     floor_high: Floats
@@ -46,13 +50,21 @@ class CrossCheck:
     true_floor: Floats
     """(P,): the mean over resamples of the true MDP, against the true probabilities; nan where it is not known."""
 
+    def at_least(self, min_visits: int) -> CrossCheck:
+        """The pairs with so many visits or more."""
+        often = self.visits >= min_visits
+        return CrossCheck(**{column.name: getattr(self, column.name)[often] for column in fields(self)})
+
     def metrics(self) -> dict[str, float]:
         """Means over pairs, by name, for a log and result.json; nan where there is no pair.
 
+        `tv` is the distance, `tv_single` that of a single way to s, `tv_excess` what the distance exceeds its floor by,
+        `tv_true_...` the same for the floor of the true MDP, over the `tv_true_pairs` for which it is known.
         `tv_above_floor_share` is the share of pairs beyond the 95 % quantile of their own floor: 0.05 would be chance.
         """
         figures = {
             "tv": self.distance,
+            "tv_single": self.single,
             "tv_floor": self.floor,
             "tv_excess": self.distance - self.floor,
             "tv_above_floor_share": (self.distance > self.floor_high).astype(np.float64),
@@ -71,6 +83,7 @@ def cross_check(
     min_visits: int = 20,
     truth: Floats | None = None,
     resamples: int = RESAMPLES,
+    most_edges: int | None = None,
 ) -> CrossCheck:
     """Total variation between a model and the counts of every pair with N >= `min_visits`.
 
@@ -88,6 +101,8 @@ def cross_check(
         min_visits: >= 1.
         truth: (S, A, X), from `true_chances`: probabilities of everything that can follow; rows of nan are not known.
         resamples: of each pair, >= 1.
+        most_edges: pairs are drawn until they have more next codes than this, so that the model is not asked without
+            end; None for all pairs.
 
     Raises:
         UsageError: a number out of range, or a truth of another shape.
@@ -99,16 +114,19 @@ def cross_check(
         raise UsageError(f"truth must have the shape {(*transitions.counts.shape, 'X')}, got {truth.shape}")
     visits = (transitions.counts - transitions.terminations).reshape(-1)
     pairs = np.flatnonzero(visits >= min_visits)
-    edges = np.flatnonzero(visits[transitions.edge_source] >= min_visits)
+    if most_edges is not None:
+        drawn_pairs = generator.permutation(pairs)
+        pairs = np.sort(drawn_pairs[np.diff(transitions.offsets)[drawn_pairs].cumsum() <= most_edges])
+    edges = np.flatnonzero(np.isin(transitions.edge_source, pairs))
     place = np.searchsorted(pairs, transitions.edge_source[edges])  # of each edge among the pairs
-    chances = _chances(transitions, log_prob, edges)
+    chances = _chances(transitions, log_prob, edges)  # (edges, H)
     shares = transitions.edge_count[edges] / visits[transitions.edge_source[edges]]
-    total = np.bincount(place, chances, len(pairs))
+    total = _sums(chances, place, len(pairs))  # (P, H)
     if (total > 1.0 + _ROUNDING).any():
-        wrong = int(total.argmax())
-        raise RunError(f"the model's next codes of pair {pairs[wrong]} add up to {total[wrong]:.4f}, more than 1")
-    missing = np.maximum(1.0 - total, 0.0)
-    distance = 0.5 * (np.bincount(place, np.abs(chances - shares), len(pairs)) + missing)
+        wrong = int(total.max(axis=1).argmax())
+        raise RunError(f"the model's next codes of pair {pairs[wrong]} add up to {total[wrong].max():.4f}, more than 1")
+    distance = _distance(chances.mean(axis=1, keepdims=True), shares, place, len(pairs))[:, 0]
+    single = _distance(chances, shares, place, len(pairs)).mean(axis=1)
     begins = np.searchsorted(place, np.arange(len(pairs) + 1))
     floor, high, true_floor = (np.full(len(pairs), np.nan) for _ in range(3))
     known = None if truth is None else truth.reshape(transitions.counts.size, -1)
@@ -118,7 +136,7 @@ def cross_check(
         if known is not None and np.isfinite(known[pair]).all():
             true_floor[index] = _resampled(known[pair], visits[pair], resamples, generator).mean()
     states, actions = np.divmod(pairs, transitions.num_actions)
-    return CrossCheck(states, actions, visits[pairs], distance, floor, high, true_floor)
+    return CrossCheck(states, actions, visits[pairs], distance, single, floor, high, true_floor)
 
 
 def true_chances(
@@ -126,7 +144,8 @@ def true_chances(
 ) -> Floats:
     """What can follow each pair of a table in the true MDP, (S, A, X) for X true states; nan where that is not known.
 
-    Known are the codes that were seen in one true state alone: a code that merges two has no row of the true MDP.
+    Known are the codes that were seen in one true state alone: a code that merges two has no row of the true MDP. What
+    follows are codes, so states that share one follow as one.
 
     Args:
         mdp: of the env (`true_mdp`).
@@ -144,30 +163,42 @@ def true_chances(
     numbers = {tuple(state): number for number, state in enumerate(mdp.states.tolist())}
     merged = np.full(transitions.num_states, -1)
     places = {tuple(key): place for place, key in enumerate(transitions.keys.tolist())}
+    same, first = np.arange(len(mdp.states)), dict[tuple[int, ...], int]()  # the first state with the code of each
     for key, state in {(tuple(key), tuple(state)) for key, state in zip(keys.tolist(), seen.tolist(), strict=True)}:
         if state not in numbers:
             raise UsageError(f"the true MDP has no state {state}; its states are those of true_mdp().states")
+        same[numbers[state]] = first.setdefault(key, numbers[state])
         place = places.get(key)
         if place is not None:
             merged[place] = numbers[state] if merged[place] == -1 else -2
     chances = mdp.transitions if ends_are_codes else np.where(mdp.terminals, 0.0, mdp.transitions)
+    chances = chances @ np.eye(len(same))[same]
     total = chances.sum(axis=2, keepdims=True)
     chances = np.divide(chances, total, out=np.full(chances.shape, np.nan), where=total > 0)
     return np.where((merged >= 0)[:, None, None], chances[np.maximum(merged, 0)], np.nan)
 
 
 def _chances(transitions: Transitions, log_prob: LogProb, edges: Ids) -> Floats:
-    """The model's probabilities of the observed next codes, one an edge."""
+    """The model's probabilities of the observed next codes, (edges, H)."""
     states, actions = np.divmod(transitions.edge_source[edges], transitions.num_actions)
-    targets, found = transitions.edge_target[edges], np.empty(len(edges))
-    for begin in range(0, len(edges), _BLOCK):
-        part = slice(begin, begin + _BLOCK)
-        keys, next_keys = transitions.keys[states[part]], transitions.keys[targets[part]]
-        nats = np.asarray(log_prob(keys, actions[part], next_keys), np.float64)
-        if nats.shape != (len(keys),) or np.isnan(nats).any() or (nats > _ROUNDING).any():
-            raise RunError(f"log_prob must give log probabilities of shape ({len(keys)},), got shape {nats.shape}")
-        found[part] = np.exp(nats)
-    return found
+    keys, next_keys = transitions.keys[states], transitions.keys[transitions.edge_target[edges]]
+    nats = np.asarray(log_prob(keys, actions, next_keys), np.float64)
+    if nats.ndim != 2 or len(nats) != len(keys) or np.isnan(nats).any() or (nats > _ROUNDING).any():
+        raise RunError(f"log_prob must give log probabilities of shape ({len(keys)}, H), got shape {nats.shape}")
+    return np.exp(nats)
+
+
+def _sums(values: Floats, place: Ids, num_pairs: int) -> Floats:
+    """(P, H): the sums over the edges of each pair of `values` (edges, H)."""
+    sums = np.zeros((num_pairs, values.shape[1]))
+    np.add.at(sums, place, values)
+    return sums
+
+
+def _distance(chances: Floats, shares: Floats, place: Ids, num_pairs: int) -> Floats:
+    """(P, H): total variation between `chances` (edges, H) and observed `shares` (edges,)."""
+    missing = np.maximum(1.0 - _sums(chances, place, num_pairs), 0.0)
+    return 0.5 * (_sums(np.abs(chances - shares[:, None]), place, num_pairs) + missing)
 
 
 def _resampled(chances: Floats, visits: int, resamples: int, generator: np.random.Generator) -> Floats:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rl_discrete.analysis.cross_check import LogProb, cross_check, true_chances
+from rl_discrete.agents.cross_check import LogProb, cross_check, true_chances
 from rl_discrete.analysis.cross_check_chart import write_cross_check
 from rl_discrete.envs.grid import GridWind
 from rl_discrete.envs.grid_world import TrueMDP
@@ -42,7 +43,7 @@ def exact(mdp: TrueMDP, mix: float = 0.0) -> LogProb:
         states, following = ((array[:, 0] // SCALE).astype(np.int64) for array in (keys, next_keys))
         going = np.where(mdp.terminals, 0.0, mdp.transitions)
         chances = going[states, actions, following] / going[states, actions].sum(axis=1)
-        found: NDArray[np.float64] = np.log((1.0 - mix) * chances)
+        found: NDArray[np.float64] = np.log((1.0 - mix) * chances)[:, None]
         return found
 
     return log_prob
@@ -55,7 +56,7 @@ def test_the_statistic_by_hand() -> None:
     chances = np.array([0.5, 0.2, 0.1])
     check = cross_check(
         transitions,
-        lambda keys, actions, next_keys: np.log(chances[next_keys[:, 0].astype(int)]),
+        lambda keys, actions, next_keys: np.log(chances[next_keys.astype(int)]),
         np.random.default_rng(0),
         min_visits=10,
     )
@@ -64,9 +65,43 @@ def test_the_statistic_by_hand() -> None:
     assert 0.05 < check.floor[0] < check.floor_high[0] < 0.5
     assert check.metrics()["tv_pairs"] == 1
     assert np.isnan(check.metrics()["tv_true_floor"])
-    nobody = cross_check(transitions, lambda *_: np.zeros(0), np.random.default_rng(0), min_visits=11)
+    nobody = cross_check(transitions, lambda *_: np.zeros((0, 1)), np.random.default_rng(0), min_visits=11)
     assert nobody.metrics()["tv_pairs"] == 0
     assert np.isnan(nobody.metrics()["tv"])
+
+
+def test_ways_to_a_state_are_averaged_before_they_are_compared_and_compared_one_by_one() -> None:
+    visits = [(0, 0, 0.0, target) for target in (0, 1) for _ in range(5)]
+    transitions = transitions_of(visits, np.arange(2, dtype=np.uint64)[:, None], 1)
+    ways = np.array([[0.8, 0.2], [0.2, 0.8]])  # of each next code
+    check = cross_check(
+        transitions,
+        lambda keys, actions, next_keys: np.log(ways[next_keys[:, 0].astype(int)]),
+        np.random.default_rng(0),
+        min_visits=10,
+    )
+    assert check.distance[0] == pytest.approx(0.0)
+    assert check.single[0] == pytest.approx(0.3)
+
+
+def test_pairs_can_be_chosen_by_their_visits_and_drawn_up_to_a_number_of_next_codes() -> None:
+    mdp, transitions = wind(20_000)
+    every = cross_check(transitions, exact(mdp), np.random.default_rng(0), resamples=1)
+    often = every.at_least(60)
+    assert 0 < len(often.states) < len(every.states)
+    assert often.visits.min() >= 60
+    edges = np.diff(transitions.offsets)
+    asked: list[int] = []
+
+    def counted(keys: Keys, *others: Any) -> NDArray[np.float64]:
+        asked.append(len(keys))
+        return np.asarray(exact(mdp)(keys, *others))
+
+    few = cross_check(transitions, counted, np.random.default_rng(0), resamples=1, most_edges=100)
+    assert asked == [edges[few.states * 4 + few.actions].sum()]
+    assert 95 < asked[0] <= 100
+    pairs = set(zip(every.states.tolist(), every.actions.tolist(), strict=True))
+    assert set(zip(few.states.tolist(), few.actions.tolist(), strict=True)) < pairs
 
 
 def test_the_true_model_lies_on_its_floor_and_wrong_ones_above(tmp_path: Path) -> None:
@@ -105,13 +140,23 @@ def test_merged_and_unseen_codes_have_no_truth() -> None:
     np.testing.assert_array_equal(whole[known][0], mdp.transitions[0])
 
 
+def test_states_that_share_a_code_follow_as_one() -> None:
+    mdp, transitions = wind(2000)
+    windy = np.flatnonzero((mdp.transitions[:, 0] > 0).sum(axis=1) == 3)[0]
+    first, second = np.flatnonzero(mdp.transitions[windy, 0])[:2]
+    states = np.array([windy, first, second])
+    truth = true_chances(mdp, transitions, keys_of(np.array([windy, first, first])), mdp.states[states])
+    [row] = np.flatnonzero((transitions.keys == keys_of(np.array([windy]))).all(axis=1))
+    np.testing.assert_allclose(np.sort(truth[row, 0, [first, second]]), [0.0, 2 / 3])
+
+
 def test_bad_input_is_refused_in_one_line() -> None:
     mdp, transitions = wind(2000)
     rng = np.random.default_rng(0)
     with pytest.raises(RunError, match="add up to"):
-        cross_check(transitions, lambda keys, *_: np.zeros(len(keys)), rng, min_visits=3)
+        cross_check(transitions, lambda keys, *_: np.zeros((len(keys), 1)), rng, min_visits=3)
     with pytest.raises(RunError, match="log_prob must give"):
-        cross_check(transitions, lambda keys, *_: np.full(len(keys), np.nan), rng, min_visits=3)
+        cross_check(transitions, lambda keys, *_: np.full((len(keys), 1), np.nan), rng, min_visits=3)
     with pytest.raises(UsageError, match="must be >= 1, got 0 and 200"):
         cross_check(transitions, exact(mdp), rng, min_visits=0)
     with pytest.raises(UsageError, match="truth must have the shape"):
