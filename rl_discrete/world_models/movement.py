@@ -21,12 +21,12 @@ class Movement:
     spread: NDArray[np.float64]
     """(G, 2) standard deviation of the middle of a place, rows and columns, in pixels: 0 for what stands still."""
     near: NDArray[np.bool_]
-    """(G, H, W) pixels no further than `reach` from one at which the place was ever seen."""
+    """(G, H, W) pixels of a place no further than `reach` from one at which it was ever seen."""
 
     @classmethod
-    def of(cls, pixels: ActivePixels, shape: tuple[int, ...], reach: int = 0) -> Movement:
-        """That of all frames in `pixels`, which are (H, W)."""
-        height, width = shape
+    def of(cls, pixels: ActivePixels, owned: NDArray[np.bool_], reach: int = 0) -> Movement:
+        """That of all frames in `pixels`, of which `owned` (G, H, W) belong to each place."""
+        height, width = owned.shape[1:]
         rows = np.unique(np.linspace(0, pixels.num_frames - 1, _FRAMES).astype(np.int64))
         spread = np.zeros((pixels.num_places, 2))
         near = np.zeros((pixels.num_places, height, width), np.bool_)
@@ -35,7 +35,7 @@ class Movement:
         for place in range(pixels.num_places):
             ever = np.zeros(height * width, np.uint8)
             ever[pixels.of_place(everything, place)[1]] = 1
-            near[place] = cv2.dilate(ever.reshape(height, width), window) > 0
+            near[place] = (cv2.dilate(ever.reshape(height, width), window) > 0) & owned[place]
             example, pixel = pixels.of_place(rows, place)
             count = np.bincount(example, minlength=len(rows))
             for axis, places in enumerate((pixel // width, pixel % width)):

@@ -58,9 +58,13 @@ class Places:
         frame, pixel, colour = self.palette.active(frames)
         return frame, pixel, self.owner.reshape(len(self.owner), -1)[colour, pixel]
 
+    def owned(self, place: int) -> NDArray[np.bool_]:
+        """(H, W) which pixels belong to a place."""
+        return np.asarray(self.owner[self.each[place].colour] == place, np.bool_)
+
     def box(self, place: int) -> tuple[int, int, int, int]:
         """First row, row after the last, first column and column after the last of what belongs to a place."""
-        rows, columns = np.nonzero(self.owner[self.each[place].colour] == place)
+        rows, columns = np.nonzero(self.owned(place))
         return int(rows.min()), int(rows.max()) + 1, int(columns.min()), int(columns.max()) + 1
 
 

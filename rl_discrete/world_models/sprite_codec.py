@@ -148,7 +148,8 @@ class SpriteCodec:
     def objective(self, source: FrameSource) -> Callable[[Tensor, torch.Generator], Tensor]:
         """Loss (B,) of rows int64 (B,) of the source, in hundredths of nats; noise from the generator."""
         pixels, width = ActivePixels.of(self.places, source), self.frame_shape[2]
-        movement = Movement.of(pixels, self.frame_shape[1:], self.config.region_gap)
+        owned = np.stack([self.places.owned(index) for index in range(len(self.places.each))])
+        movement = Movement.of(pixels, owned, self.config.region_gap)
 
         def loss(rows: Tensor, noise: torch.Generator) -> Tensor:
             wanted = rows.numpy()

@@ -11,6 +11,7 @@ from rl_discrete.world_models.active_pixels import ActivePixels
 from rl_discrete.world_models.movement import Movement
 
 HEIGHT, WIDTH, FRAMES = 12, 20, 300
+EVERYWHERE = np.ones((1, HEIGHT, WIDTH), np.bool_)
 
 
 def pixels_of(pictures: list[NDArray[np.int64]]) -> ActivePixels:
@@ -28,18 +29,20 @@ def bars() -> ActivePixels:
 
 
 def test_it_knows_how_far_a_place_moves() -> None:
-    movement = Movement.of(bars(), (HEIGHT, WIDTH))
+    movement = Movement.of(bars(), EVERYWHERE)
     assert movement.spread[0, 0] == 0.0  # only sideways
     assert movement.spread[0, 1] == pytest.approx(np.arange(10).std(), rel=0.1)
     assert np.flatnonzero(movement.near[0].any(1)).tolist() == [3, 4]
     assert np.flatnonzero(movement.near[0].any(0)).tolist() == list(range(5, 15))
-    wider = Movement.of(bars(), (HEIGHT, WIDTH), reach=1)
+    wider = Movement.of(bars(), EVERYWHERE, reach=1)
     assert np.flatnonzero(wider.near[0].any(0)).tolist() == list(range(4, 16))
+    bounded = Movement.of(bars(), EVERYWHERE & (np.arange(WIDTH) < 15), reach=1)
+    assert np.flatnonzero(bounded.near[0].any(0)).tolist() == list(range(4, 15))  # beyond them is another place
 
 
 def test_pictures_move_as_wholes_and_stay_where_the_place_was_seen() -> None:
     pixels = bars()
-    movement = Movement.of(pixels, (HEIGHT, WIDTH))
+    movement = Movement.of(pixels, EVERYWHERE)
     example, pixel = pixels.of_place(np.arange(FRAMES), 0)
     same, moved = movement.moved(0, example, pixel, FRAMES, 0.5, make_generator(0))
     np.testing.assert_array_equal(same, example)
@@ -55,10 +58,10 @@ def test_pictures_move_as_wholes_and_stay_where_the_place_was_seen() -> None:
 
 def test_what_stands_still_or_is_not_there_stays() -> None:
     still = pixels_of([np.array([7, 8])] * 10)
-    movement = Movement.of(still, (HEIGHT, WIDTH))
+    movement = Movement.of(still, EVERYWHERE)
     example, pixel = still.of_place(np.arange(10), 0)
     np.testing.assert_array_equal(movement.moved(0, example, pixel, 10, 1.0, make_generator(0))[1], pixel)
     empty = pixels_of([np.array([], np.int64)] * 4)
-    movement = Movement.of(empty, (HEIGHT, WIDTH))
+    movement = Movement.of(empty, EVERYWHERE)
     assert movement.spread.tolist() == [[0.0, 0.0]]
     assert movement.moved(0, *empty.of_place(np.arange(4), 0), 4, 1.0, make_generator(0))[1].size == 0

@@ -72,6 +72,20 @@ def test_a_small_moving_thing_is_lost_without_waves() -> None:
     assert kept(control)["codec/worst_away"] >= 0.2
 
 
+def test_pictures_are_not_moved_beyond_their_place() -> None:
+    """Two balls of one colour in courts side by side: the nearer edge of the other court is within reach."""
+    rng, frames = np.random.default_rng(0), np.zeros((200, 1, 12, 40), np.uint8)
+    for frame, rows in zip(frames[:, 0], rng.integers(0, 11, (200, 2)), strict=True):
+        for row, left in zip(rows, (0, 22), strict=True):
+            column = left + rng.integers(17)
+            frame[row : row + 2, column : column + 2] = BALL
+    config = replace(CONFIG, moved_share=1.0, region_gap=3)
+    codec = sprites(begin_codec(source(frames), config, 0))
+    assert len(codec.places.each) == 2
+    loss = codec.objective(source(frames))(torch.arange(200), make_generator(0))
+    assert torch.isfinite(loss).all()
+
+
 def test_waves_turn_with_the_position() -> None:
     table = waves(50, 400, 50, make_generator(0))
     frequencies = torch.fft.rfft(table, dim=0).abs().argmax(0) / 50.0
