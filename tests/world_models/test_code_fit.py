@@ -235,7 +235,7 @@ def coins(num_rows: int, seed: int = 0) -> CodedReplay:
 @pytest.mark.parametrize("prior", ["factorised", "lstm"])
 def test_a_fit_stops_before_it_knows_its_steps_by_heart(prior: str) -> None:
     """Control: with the patience to go on to the end, the training loss falls further below what can be known."""
-    config = DynamicsConfig(**{**SMALL, "prior": prior, "lstm": LSTM})  # type: ignore[arg-type]
+    config = DynamicsConfig(**{**SMALL, "prior": prior, "lstm": LSTM})
     settings = DynamicsFitConfig(batch_size=64, unroll=1, learning_rate=1e-2, warmup_steps=10)
     nats, replay = {}, coins(200)
     for patience in (3, 10**6):
