@@ -84,7 +84,8 @@ def train_vast(
                         log.scalars(run.step, measure(run))
                 progress.update(task, run.step, describe(run))
                 due = run.step // config.checkpoint_every > saved // config.checkpoint_every
-                if (stop.requested or due) and not run.forcing:
+                over = run.step >= config.steps  # the last checkpoint comes after the last line of metrics
+                if (stop.requested or due) and not run.forcing and not over:
                     saved = save(run, log, folder)
                     stop.raise_if_requested()
             if run.window.total("steps"):

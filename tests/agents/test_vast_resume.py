@@ -19,6 +19,8 @@ from rl_discrete.agents.vast import train_vast
 from rl_discrete.agents.vast_run import VastRun
 from rl_discrete.runs.checkpoint import load_checkpoint
 from rl_discrete.runs.errors import Interrupted, UsageError
+from rl_discrete.runs.folder import RunFolder
+from rl_discrete.runs.metrics import MetricLog
 from tests.agents.vast_runs import result, small
 from tests.agents.worlds import PASSAGE
 
@@ -108,6 +110,27 @@ def test_killed_and_resumed(
     assert_same_run(whole, out)
     assert result(out)["resumed"]
     assert result(out)["windows"] == result(whole)["windows"]
+
+
+def test_killed_between_the_last_line_and_the_last_checkpoint(
+    quick: tuple[VastConfig, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last line ends a window that is not over; it must not be written twice."""
+    config, whole = replace(quick[0], checkpoint_every=40), quick[1]
+    out = tmp_path / "run"
+    save = vast.save
+
+    def die(run: VastRun, log: MetricLog, folder: RunFolder) -> int:
+        if run.step == config.steps and not run.window.total("steps"):
+            raise Killed
+        return save(run, log, folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(vast, "save", die)
+        with pytest.raises(Killed):
+            train_vast(config, out)
+    train_vast(config, out, resume=True)
+    assert_same_run(whole, out)
 
 
 def test_stopped_by_a_signal_and_resumed(
