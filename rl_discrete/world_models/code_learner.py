@@ -142,10 +142,10 @@ class CodeLearner:
         rows, held = split_rows(replay, self.config.fit.held_out_share, self.config.fit.held_out_steps)
         measured: dict[str, float] = {}
         if self._codec_fits == 0 or (growth and replay.next_row >= growth * self._codec_rows):
-            wanted = codec.refit_updates if self._codec_fits else codec.updates
+            wanted, rate = (codec.refit_updates, codec.refit_rate) if self._codec_fits else (codec.updates, 1.0)
             seed = derive_seed(self._seed, "codec", "fit", self._codec_fits)
             told = _Share(report, wanted)
-            measured |= fit_codec(self._codec, FrameSource(replay.frames, rows), wanted, seed, told)
+            measured |= fit_codec(self._codec, FrameSource(replay.frames, rows), wanted, seed, told, rate)
             self._codec_fits += 1
             self._codec_rows = replay.next_row
         if len(held):

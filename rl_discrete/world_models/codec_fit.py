@@ -42,7 +42,12 @@ def begin_codec(source: FrameSource, config: CodecConfig, seed: int) -> Codec:
 
 
 def fit_codec(
-    codec: Codec, source: FrameSource, updates: int, seed: int, report: Callable[[str, float], None]
+    codec: Codec,
+    source: FrameSource,
+    updates: int,
+    seed: int,
+    report: Callable[[str, float], None],
+    rate: float = 1.0,
 ) -> dict[str, float]:
     """Fits a codec, as it is, to collected frames: about `updates` gradient steps, in whole passes over the frames.
 
@@ -55,6 +60,7 @@ def fit_codec(
         updates: >= 0; 0 leaves the codec as it is.
         seed: of order and noise; another one for every fit of a run.
         report: told ("codec/loss", mean of recent steps) now and then.
+        rate: peak learning rate, as a share of that of the config.
 
     Returns:
         `codec/loss` at the end and `codec/updates`, the gradient steps that were made.
@@ -73,7 +79,7 @@ def fit_codec(
     settings = FitConfig(
         epochs=max(1, round(updates / batches)),
         batch_size=config.batch_size,
-        learning_rate=config.learning_rate,
+        learning_rate=rate * config.learning_rate,
         warmup_steps=min(config.warmup_steps, updates // 10),
         weight_decay=config.weight_decay,
         gradient_clip=config.gradient_clip,
@@ -123,7 +129,7 @@ def check_codec(config: CodecConfig) -> None:
     for name, least in at_least.items():
         if not least <= settings[name] < math.inf:
             raise UsageError(f"{name} must be >= {least}, got {settings[name]}")
-    for name in ("object_weight", "vector_noise"):
+    for name in ("object_weight", "vector_noise", "refit_rate"):
         if not 0.0 < settings[name] < math.inf:
             raise UsageError(f"{name} must be > 0 and finite, got {settings[name]}")
     if not 0.0 <= config.moved_share <= 1.0:

@@ -50,8 +50,10 @@ class CodecConfig:
     """Standard deviation, > 0, that a vector's reconstruction is judged by, in units of each number's own."""
     updates: int = 4000
     """Gradient steps of the first fit, >= 1."""
-    refit_updates: int = 600
+    refit_updates: int = 2000
     """Gradient steps of each later fit, >= 0."""
+    refit_rate: float = 0.25
+    """Peak learning rate of each later fit, as a share of that of the first, > 0."""
     max_frames: int = 20_000
     """Frames that one fit looks at, >= 1, spread evenly over those there are: they are held in memory."""
     batch_size: int = 32
@@ -140,7 +142,7 @@ class DynamicsFitConfig:
     """Decoupled weight decay of matrices, >= 0."""
     gradient_clip: float = 5.0
     """Largest norm of the gradient; 0 leaves it as it is."""
-    codec_growth: float = 1.05
+    codec_growth: float = 1.5
     """How many times the replay must have grown since the encoder was last fitted for it to be fitted again, > 1; 0:
     never again. New codes are new to the agent too."""
     held_out_share: float = 0.1

@@ -103,6 +103,7 @@ def test_frames_and_settings_that_no_codec_takes() -> None:
         ("region_gap", -1, "region_gap must be >= 0, got -1"),
         ("rare_share", 1.0, r"rare_share must be in \[0, 1\), got 1.0"),
         ("object_weight", 0.0, "object_weight must be > 0 and finite, got 0.0"),
+        ("refit_rate", 0.0, "refit_rate must be > 0 and finite, got 0.0"),
         ("vector_hidden", (8, 0), r"vector_hidden must be widths >= 1, got \(8, 0\)"),
     ],
 )
