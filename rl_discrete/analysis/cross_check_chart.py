@@ -51,6 +51,8 @@ def cross_check_chart(check: CrossCheck) -> Figure | None:
     left.scatter(check.visits, check.floor, s=7, color=LIGHT["mid"], linewidths=0, label="sampling floor")
     left.scatter(check.visits, check.distance, s=7, color=LIGHT["ish"], linewidths=0, label="model and counts")
     left.set_xscale("log")
+    left.xaxis.set_major_formatter("{x:,.0f}")  # the default writes powers of ten as mathematics, which is switched off
+    left.xaxis.set_minor_formatter("")
     left.set_xlabel("visits of the state and action")
     left.set_ylabel("total variation")
     left.set_title(f"{len(check.states):,} pairs", fontsize=9)
@@ -58,7 +60,7 @@ def cross_check_chart(check: CrossCheck) -> Figure | None:
     _shares(right, check.distance, LIGHT["ish"])
     if np.isfinite(check.true_floor).any():
         _shares(right, check.true_floor[np.isfinite(check.true_floor)], LIGHT["gs"])
-        left.scatter([], [], s=7, color=LIGHT["gs"], label="floor of the true MDP")
+        left.scatter([], [], s=7, color=LIGHT["gs"], linewidths=0, label="floor of the true MDP")
     found = check.metrics()
     right.set_xlabel("share of the pairs")
     right.set_xlim(0, 1)

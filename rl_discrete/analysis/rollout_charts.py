@@ -100,7 +100,7 @@ def _lost(axes: Axes, result: Mapping[str, Any]) -> None:
 
 
 def _events(axes: Axes, result: Mapping[str, Any]) -> None:
-    axes.set_title("recall (solid) and precision (dashed), exact to the step", fontsize=9)
+    axes.set_title("recall (solid), precision (dashed), to the step", fontsize=9)
     events = {"reward > 0": result["reward"]["plus"], "reward < 0": result["reward"]["minus"], "end": result["end"]}
     for color, (name, figures) in zip(_COLORS, events.items(), strict=False):
         _curve(axes, result, figures["recall"], f"{name} ({sum(figures['real'])} in truth)", color)

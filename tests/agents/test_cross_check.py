@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from rl_discrete.agents.cross_check import LogProb, cross_check, true_chances
-from rl_discrete.analysis.cross_check_chart import write_cross_check
+from rl_discrete.analysis.cross_check_chart import cross_check_chart, write_cross_check
 from rl_discrete.envs.grid import GridWind
 from rl_discrete.envs.grid_world import TrueMDP
 from rl_discrete.mdp.tabular import TabularMDP
@@ -123,6 +123,12 @@ def test_the_true_model_lies_on_its_floor_and_wrong_ones_above(tmp_path: Path) -
     path = write_cross_check(right, tmp_path)
     assert path is not None
     assert path.read_bytes().startswith(b"\x89PNG")
+    figure = cross_check_chart(right)
+    assert figure is not None
+    figure.draw_without_rendering()
+    words = "".join(label.get_text() for label in figure.axes[0].get_xticklabels(which="both"))
+    assert "100" in words
+    assert "$" not in words, "mathematics is not set in our figures"
     nobody = cross_check(transitions, exact(mdp), np.random.default_rng(1), min_visits=10**6)
     assert write_cross_check(nobody, tmp_path) is None
     assert not path.exists()
