@@ -7,13 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from rl_discrete.agents import vast
-from rl_discrete.agents.config import Change, ExplorationConfig, LearningConfig, PlannerConfig, VastConfig
+from rl_discrete.agents.config import Change, ExplorationConfig, PlannerConfig, VastConfig
 from rl_discrete.agents.evaluation import Policy, evaluate
 from rl_discrete.agents.vast import train_vast
 from rl_discrete.agents.vast_policy import VastPolicy, load_policy
@@ -261,49 +260,3 @@ def test_a_change_is_read_from_its_text() -> None:
     for text in ("reverse_rewards", "@5", "x@-1", "x@5+now", "X@5"):
         with pytest.raises(UsageError, match="NAME@STEP"):
             Change.parse(text)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"steps": 0}, "steps must be >= 1, got 0"),
-        ({"encoder": "isch"}, "encoder"),
-        ({"env": "gird"}, "did you mean 'grid'"),
-        ({"planner": PlannerConfig(discount=1.0)}, r"planner.discount must be in \[0, 1\), got 1.0"),
-        ({"planner": PlannerConfig(cutoff=math.inf)}, "planner.cutoff must be > 0 and finite, got inf"),
-        ({"planner": PlannerConfig(optimistic_value=math.inf)}, "planner.optimistic_value must be finite, got inf"),
-        ({"planner": PlannerConfig(lookup_fallback=math.nan)}, "planner.lookup_fallback must be finite, got nan"),
-        ({"planner": PlannerConfig(max_bytes=1)}, r"max_bytes must be >= \d{4}, the size of an empty table, got 1"),
-        ({"exploration": ExplorationConfig(end=2.0)}, r"exploration.end must be in \[0, 1\]"),
-        ({"training": LearningConfig(batch_size=0)}, "training.batch_size must be >= 1"),
-        ({"changes": ("open_door@5",)}, "cannot change by open_door"),
-        ({"env": PASSAGE, "changes": ("open_passage@5", "open_passage@5")}, "made once"),
-        ({"changes": ("reset@5+forced",)}, "no forced run"),
-        ({"changes": ("step@5",)}, r"cannot change by step: .*missing .* 'action'"),
-        ({"changes": ("action_space@5",)}, "cannot change by action_space: .* not callable"),
-        ({"env": PASSAGE, "changes": ("schedule_forced_run@5",)}, "call open_passage"),
-        ({"env": PASSAGE, "changes": ("open_passage@6", "schedule_forced_run@5")}, "call open_passage"),
-        (
-            {
-                "env": PASSAGE,
-                "env_kwargs": {"forced_run": False},
-                "changes": ("open_passage@5+forced",),
-            },
-            "has no forced run",
-        ),
-        ({"replay_bytes": 100}, "too small"),
-        ({"env_kwargs": {"size": 3}}, "does not take these arguments"),
-    ],
-)
-def test_what_cannot_work_is_said_before_anything_is_written(
-    tmp_path: Path, changes: dict[str, Any], message: str
-) -> None:
-    with pytest.raises(UsageError, match=message):
-        train_vast(small(**changes), tmp_path / "run")
-    assert not (tmp_path / "run").exists()
-
-
-def test_an_env_with_other_actions_is_refused(tmp_path: Path) -> None:
-    assert "Pendulum-v1" in gymnasium.registry
-    with pytest.raises(UsageError, match="actions must be Discrete"):
-        train_vast(small(env="Pendulum-v1"), tmp_path / "run")

@@ -1,4 +1,4 @@
-"""What can go wrong in the world of a VaST run: one line each, and the last checkpoint is kept."""
+"""What can be named wrongly about a VaST run, and what can go wrong in its world: one line each, nothing lost."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import gymnasium
 import numpy as np
 import pytest
 
+from rl_discrete.agents.config import ExplorationConfig, LearningConfig, PlannerConfig
 from rl_discrete.agents.vast import train_vast
 from rl_discrete.analysis.diagnostics import diagnose_run
 from rl_discrete.analysis.diagnostics_config import DiagnosticsConfig
 from rl_discrete.runs.checkpoint import list_checkpoints
-from rl_discrete.runs.errors import RunError
+from rl_discrete.runs.errors import RunError, UsageError
 from tests.agents.vast_runs import small
-from tests.agents.worlds import Passage, Vector
+from tests.agents.worlds import PASSAGE, Passage, Vector
 
 
 class Poisoned(Passage):
@@ -37,6 +38,52 @@ class Poisoned(Passage):
 
 POISONED = small(env="Poisoned-v0", encoder="downsample", steps=120, checkpoint_every=40)
 gymnasium.register("Poisoned-v0", "tests.faults.test_vast_faults:Poisoned", disable_env_checker=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"steps": 0}, "steps must be >= 1, got 0"),
+        ({"encoder": "isch"}, "encoder"),
+        ({"env": "gird"}, "did you mean 'grid'"),
+        ({"planner": PlannerConfig(discount=1.0)}, r"planner.discount must be in \[0, 1\), got 1.0"),
+        ({"planner": PlannerConfig(cutoff=math.inf)}, "planner.cutoff must be > 0 and finite, got inf"),
+        ({"planner": PlannerConfig(optimistic_value=math.inf)}, "planner.optimistic_value must be finite, got inf"),
+        ({"planner": PlannerConfig(lookup_fallback=math.nan)}, "planner.lookup_fallback must be finite, got nan"),
+        ({"planner": PlannerConfig(max_bytes=1)}, r"max_bytes must be >= \d{4}, the size of an empty table, got 1"),
+        ({"exploration": ExplorationConfig(end=2.0)}, r"exploration.end must be in \[0, 1\]"),
+        ({"training": LearningConfig(batch_size=0)}, "training.batch_size must be >= 1"),
+        ({"changes": ("open_door@5",)}, "cannot change by open_door"),
+        ({"env": PASSAGE, "changes": ("open_passage@5", "open_passage@5")}, "made once"),
+        ({"changes": ("reset@5+forced",)}, "no forced run"),
+        ({"changes": ("step@5",)}, r"cannot change by step: .*missing .* 'action'"),
+        ({"changes": ("action_space@5",)}, "cannot change by action_space: .* not callable"),
+        ({"env": PASSAGE, "changes": ("schedule_forced_run@5",)}, "call open_passage"),
+        ({"env": PASSAGE, "changes": ("open_passage@6", "schedule_forced_run@5")}, "call open_passage"),
+        (
+            {
+                "env": PASSAGE,
+                "env_kwargs": {"forced_run": False},
+                "changes": ("open_passage@5+forced",),
+            },
+            "has no forced run",
+        ),
+        ({"replay_bytes": 100}, "too small"),
+        ({"env_kwargs": {"size": 3}}, "does not take these arguments"),
+    ],
+)
+def test_what_cannot_work_is_said_before_anything_is_written(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        train_vast(small(**changes), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_env_with_other_actions_is_refused(tmp_path: Path) -> None:
+    assert "Pendulum-v1" in gymnasium.registry
+    with pytest.raises(UsageError, match="actions must be Discrete"):
+        train_vast(small(env="Pendulum-v1"), tmp_path / "run")
 
 
 @pytest.mark.parametrize("reward", [math.nan, math.inf, -math.inf])

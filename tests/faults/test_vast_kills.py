@@ -2,7 +2,7 @@
 
     pytest -m slow -s tests/faults/test_vast_kills.py
 
-prints a summary after a few minutes. Faults that are not random are in the fast suite (tests/agents/test_vast_resume.py).
+prints a summary after a few minutes. Faults that are not random are in tests/agents/test_vast_resume.py.
 """
 
 from __future__ import annotations
