@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from rl_discrete.agents.baseline_checks import check_begun, resolve
 from rl_discrete.agents.baseline_config import BASELINES, BaselineConfig
@@ -22,6 +20,7 @@ from rl_discrete.agents.global_randomness import global_randomness
 from rl_discrete.agents.sb3_networks import PolicySpec
 from rl_discrete.agents.sb3_policy import RandomPolicy, Sb3Policy
 from rl_discrete.agents.sb3_state import POLICY
+from rl_discrete.agents.torch_threads import torch_threads
 from rl_discrete.envs.make import check_discrete
 from rl_discrete.runs.checkpoint import Checkpoint, load_checkpoint, read_checkpoint
 from rl_discrete.runs.config import from_mapping, read_yaml, to_mapping
@@ -83,11 +82,13 @@ def train_baseline(
                 while run.step < config.steps:
                     run.advance()
                     progress.update(task, run.step, run.curve.recent())
-                    if stop.requested or run.step // config.checkpoint_every > saved // config.checkpoint_every:
+                    due = run.step // config.checkpoint_every > saved // config.checkpoint_every
+                    over = run.step >= config.steps  # the last checkpoint comes after the last line of metrics
+                    if (stop.requested or due) and not over:
                         log.flush()
                         run.save(folder.path)
                         saved = run.step
-                    stop.raise_if_requested()
+                        stop.raise_if_requested()
                 run.curve.finish()
                 if run.step > saved:
                     log.flush()
@@ -170,19 +171,3 @@ def load_baseline_config(run: Path) -> tuple[str, BaselineConfig]:
         )
     settings.pop("profile", None)
     return agent, from_mapping(BaselineConfig, settings, str(run / "config.yaml"))
-
-
-@contextmanager
-def torch_threads(count: int) -> Iterator[None]:
-    """Inside, torch computes every operation on `count` threads, and denormal numbers, which are slow, are 0.
-
-    Threads that are started inside take the latter over.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-        torch.set_flush_denormal(False)

@@ -21,7 +21,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rl_discrete.agents.baselines import torch_threads
 from rl_discrete.agents.global_randomness import global_randomness
 from rl_discrete.agents.simple_checks import check_begun, check_envs, resolve
 from rl_discrete.agents.simple_config import SimpleConfig, collections
@@ -29,6 +28,7 @@ from rl_discrete.agents.simple_diagnosis import diagnose
 from rl_discrete.agents.simple_run import SimpleRun, blocks_of, count_signs, describe_rates, rates_of
 from rl_discrete.agents.simple_session import Session, summarize_run
 from rl_discrete.agents.simple_start import append_starts, begin_world, build_envs, open_run
+from rl_discrete.agents.torch_threads import torch_threads
 from rl_discrete.agents.window import Window
 from rl_discrete.runs.checkpoint import load_checkpoint
 from rl_discrete.runs.config import to_mapping

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rl_discrete.agents.baselines import torch_threads
 from rl_discrete.agents.config import Change, VastConfig
 from rl_discrete.agents.probes import NUM_PROBES, Probes
+from rl_discrete.agents.torch_threads import torch_threads
 from rl_discrete.agents.vast_checks import check_begun, check_envs, resolve
 from rl_discrete.agents.vast_metrics import add_lookups, describe, measure, summarize_run
 from rl_discrete.agents.vast_run import Rows, VastRun, append_starts, drop_leaving

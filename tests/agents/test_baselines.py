@@ -18,10 +18,11 @@ from safetensors.torch import load_file
 
 from rl_discrete.agents.baseline_config import BaselineConfig, DQNConfig, PPOConfig
 from rl_discrete.agents.baseline_run import BaselineRun
-from rl_discrete.agents.baselines import load_baseline, torch_threads, train_baseline
+from rl_discrete.agents.baselines import load_baseline, train_baseline
 from rl_discrete.agents.disk_buffer import DiskBuffer
 from rl_discrete.agents.evaluation import evaluate
 from rl_discrete.agents.sb3_policy import Sb3Policy
+from rl_discrete.agents.torch_threads import torch_threads
 from rl_discrete.agents.training_curve import TrainingCurve
 from rl_discrete.data.replay import Replay
 from rl_discrete.runs.errors import Interrupted
@@ -148,6 +149,15 @@ def test_a_resumed_run_is_the_same_bit_for_bit(
     results = [json.loads((run / "result.json").read_text()) for run in (whole[name], parts)]
     assert results[0]["windows"] == results[1]["windows"]
     assert [result["resumed"] for result in results] == [False, True]
+
+
+def test_a_finished_run_that_is_resumed_stays_as_it_was(tmp_path: Path) -> None:
+    """Its last line ends a window that is not over; it must not be written twice."""
+    config = replace(SMALL, steps=128, window=50)
+    run = train_baseline("random", config, tmp_path / "run")
+    lines = (run / "metrics.jsonl").read_text()
+    train_baseline("random", config, run, resume=True)
+    assert (run / "metrics.jsonl").read_text() == lines
 
 
 def test_a_finished_run_can_go_on(tmp_path: Path) -> None:
