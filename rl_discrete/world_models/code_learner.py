@@ -22,7 +22,7 @@ from rl_discrete.world_models.config import WorldModelConfig
 from rl_discrete.world_models.frame_source import FrameSource
 from rl_discrete.world_models.held_out import HeldOut, split_rows
 from rl_discrete.world_models.learner import LearnerState, Report
-from rl_discrete.world_models.outcome_heads import RewardKind
+from rl_discrete.world_models.outcome_heads import RewardKind, reward_kind_of
 
 _MEASURED_FRAMES = 1000
 
@@ -72,7 +72,7 @@ class CodeLearner:
         if not len(rows):
             raise UsageError("a world model begins with real steps, and the replay is empty: collect some first")
         codec = begin_codec(FrameSource(replay.frames, rows), config.code.codec, derive_seed(seed, "codec"))
-        return cls(codec, _reward_kind(replay), num_actions, config, seed)
+        return cls(codec, reward_kind_of(replay), num_actions, config, seed)
 
     @classmethod
     def restore(
@@ -121,7 +121,7 @@ class CodeLearner:
         """
         config = self.config.fit
         measured = self._fit_codec(replay, report)
-        if _reward_kind(replay) == "values" and self._members[0].reward_kind == "signs":
+        if reward_kind_of(replay) == "values" and self._members[0].reward_kind == "signs":
             self._renew_heads()
         held_out = HeldOut(config.held_out_share, config.held_out_steps, replay.layout.num_envs)
         coded = CodedReplay.of(replay, self._codec, held_out, config.targets == "soft")
@@ -179,8 +179,3 @@ class _Share:
     def __call__(self, name: str, loss: float) -> None:
         self._calls += 1
         self._report("codec", min(1.0, self._calls / self._expected))
-
-
-def _reward_kind(replay: Replay) -> RewardKind:
-    """`signs` where all rewards so far are -1, 0 or 1."""
-    return "signs" if np.isin(replay.columns(replay.rows()).rewards, (-1.0, 0.0, 1.0)).all() else "values"
