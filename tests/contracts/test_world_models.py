@@ -70,7 +70,7 @@ def room_frames(generator: np.random.Generator, count: int) -> Frames:
 
 def codes(members: int, temperature: float = 0.0) -> CodeWorldModel:
     """With weights as they are drawn: everything is possible."""
-    config = DynamicsConfig(**lines.SMALL, temperature=temperature)
+    config = DynamicsConfig(**{**lines.SMALL, "temperature": temperature})
     dynamics = [CodeDynamics(lines.CELLS, len(lines.MOVES), "signs", config, seed) for seed in range(members)]
     return CodeWorldModel(lines.BitsCodec(), dynamics)
 

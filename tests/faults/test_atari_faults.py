@@ -25,7 +25,7 @@ from rl_discrete.runs.errors import UsageError
         ({"max_frames": 0}, "frame_skip and max_frames must be >= 1, got 4 and 0"),
         ({"repeat_action_probability": 1.0}, r"repeat_action_probability must be in \[0, 1\), got 1.0"),
         ({"repeat_action_probability": float("nan")}, r"repeat_action_probability must be in \[0, 1\), got nan"),
-        ({"max_noops": -1}, "max_noops must be >= 0, got -1"),
+        ({"max_noops": -1}, r"max_noops must be in \[0, 2\*\*31\), got -1"),
         ({"size": (84, 0)}, r"size must be \(height, width\), both >= 1, got \(84, 0\)"),
         ({"size": (84,)}, r"size must be \(height, width\)"),
         ({"actions": "minimum"}, "must be minimal, full or names of actions, got 'minimum'"),
