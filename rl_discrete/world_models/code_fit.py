@@ -41,7 +41,7 @@ def fit_dynamics(
 ) -> dict[str, float]:
     """Fits the dynamics in place to all of the replay that is not held out; a function of its arguments alone.
 
-    What is held out decides when each of its stages ends and with which weights, see `HeldOutChoice`.
+    With some `patience` what is held out decides when its stages end, and with which weights: see `HeldOutChoice`.
 
     Args:
         dynamics: as it was fitted before, or fresh.
@@ -77,7 +77,7 @@ def fit_dynamics(
     look_every, made = max(1, updates // _LOOKS), 0
     dynamics.train()
     for prior, stage in stages(dynamics, updates, config):
-        choice = HeldOutChoice(dynamics, replay, config.patience)
+        choice = HeldOutChoice(dynamics, replay, config.patience) if config.patience else None
         for update in stage:
             progress = update / updates
             for group in optimiser.param_groups:
@@ -101,9 +101,10 @@ def fit_dynamics(
             if update % _TELL_EVERY == 0:
                 report("dynamics", progress)
             looks = (update + 1) % look_every == 0 or update + 1 == stage.stop
-            if looks and choice.look(prior):
+            if looks and choice is not None and choice.look(prior):
                 break
-        choice.restore()
+        if choice is not None:
+            choice.restore()
     dynamics.eval()
     report("dynamics", 1.0)
     return {"updates": float(made)} | {
@@ -209,10 +210,11 @@ def _rate(update: int, updates: int, warmup: int) -> float:
 
 def check_fit(config: DynamicsFitConfig, updates: int) -> None:
     """Raises UsageError for settings outside their ranges."""
-    sizes = {"updates": updates, "batch_size": config.batch_size, "unroll": config.unroll, "patience": config.patience}
-    for name, value in sizes.items():
+    for name, value in {"updates": updates, "batch_size": config.batch_size, "unroll": config.unroll}.items():
         if value < 1:
             raise UsageError(f"{name} must be >= 1, got {value}")
+    if config.patience < 0:
+        raise UsageError(f"patience must be >= 0, got {config.patience}")
     if not 0.0 < config.learning_rate < math.inf:
         raise UsageError(f"learning_rate must be > 0 and finite, got {config.learning_rate}")
     for name, high in (("own_share", 1.0), ("own_warmup", 1.0), ("rare_share", 0.25)):

@@ -155,7 +155,6 @@ def test_temperature_draws_what_log_prob_says() -> None:
 def test_only_rewards_and_ends_are_random_at_temperature_0() -> None:
     assert CodeWorldModel(BitsCodec(), [fresh()]).noise_dim == 2
     assert CodeWorldModel(BitsCodec(), [fresh(outcomes="likeliest")]).noise_dim == 0
-    assert DynamicsConfig().temperature == 1.0
 
 
 def test_an_ensemble_doubts_where_its_members_disagree(coded: CodedReplay) -> None:

@@ -191,7 +191,7 @@ def test_settings_outside_their_ranges(coded: CodedReplay) -> None:
         *(
             ("batch_size", 0),
             ("unroll", 0),
-            ("patience", 0),
+            ("patience", -1),
             ("learning_rate", 0.0),
             ("own_share", 1.5),
             ("rare_share", 0.5),
