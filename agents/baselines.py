@@ -20,7 +20,6 @@ from rl_discrete.agents.global_randomness import global_randomness
 from rl_discrete.agents.sb3_networks import PolicySpec
 from rl_discrete.agents.sb3_policy import RandomPolicy, Sb3Policy
 from rl_discrete.agents.sb3_state import POLICY
-from rl_discrete.agents.torch_threads import torch_threads
 from rl_discrete.envs.make import check_discrete
 from rl_discrete.runs.checkpoint import Checkpoint, load_checkpoint, read_checkpoint
 from rl_discrete.runs.config import from_mapping, read_yaml, to_mapping
@@ -30,6 +29,7 @@ from rl_discrete.runs.metrics import MetricLog, read_metrics
 from rl_discrete.runs.progress import Progress
 from rl_discrete.runs.seeding import derive_seed
 from rl_discrete.runs.signals import StopSignal
+from rl_discrete.runs.torch_threads import torch_threads
 
 SCHEMA_VERSION = 1
 

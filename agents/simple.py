@@ -28,7 +28,6 @@ from rl_discrete.agents.simple_diagnosis import diagnose
 from rl_discrete.agents.simple_run import SimpleRun, blocks_of, count_signs, describe_rates, rates_of
 from rl_discrete.agents.simple_session import Session, summarize_run
 from rl_discrete.agents.simple_start import append_starts, begin_world, build_envs, open_run
-from rl_discrete.agents.torch_threads import torch_threads
 from rl_discrete.agents.window import Window
 from rl_discrete.runs.checkpoint import load_checkpoint
 from rl_discrete.runs.config import to_mapping
@@ -37,6 +36,7 @@ from rl_discrete.runs.metrics import MetricLog, read_metrics
 from rl_discrete.runs.progress import Progress
 from rl_discrete.runs.seeding import derive_seed
 from rl_discrete.runs.signals import StopSignal
+from rl_discrete.runs.torch_threads import torch_threads
 
 SCHEMA_VERSION = 1
 NEWEST = 0.2

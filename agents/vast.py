@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from rl_discrete.agents.config import Change, VastConfig
 from rl_discrete.agents.probes import NUM_PROBES, Probes
-from rl_discrete.agents.torch_threads import torch_threads
 from rl_discrete.agents.vast_checks import check_begun, check_envs, resolve
 from rl_discrete.agents.vast_metrics import add_lookups, describe, measure, summarize_run
 from rl_discrete.agents.vast_run import Rows, VastRun, append_starts, drop_leaving
@@ -30,6 +29,7 @@ from rl_discrete.runs.metrics import MetricLog, read_metrics
 from rl_discrete.runs.progress import Progress
 from rl_discrete.runs.seeding import derive_seed
 from rl_discrete.runs.signals import StopSignal
+from rl_discrete.runs.torch_threads import torch_threads
 
 SCHEMA_VERSION = 1
 UPDATES_AT_A_TIME = 10

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -24,6 +22,7 @@ from rl_discrete.runs.errors import UsageError
 from rl_discrete.runs.folder import RunFolder
 from rl_discrete.runs.progress import Progress
 from rl_discrete.runs.signals import StopSignal
+from rl_discrete.runs.torch_threads import torch_threads
 
 HELD_OUT = 12  # one training image of twelve: 5,000 of MNIST's 60,000
 SAVE_EVERY = 500  # steps, about a minute
@@ -55,7 +54,7 @@ def train_judge(config: JudgeConfig) -> Path:
             config=settings,
             resume=config.resume,
         ) as folder,
-        _threads(config.threads),
+        torch_threads(config.threads),
     ):
         count = len(dataset.train_images)
         train, held_out = split(count, count // HELD_OUT, config.seed)
@@ -131,16 +130,3 @@ def _check_device(device: str) -> None:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).partition("\n")[0]
         raise UsageError(f"device {device!r} cannot be used ({reason}); cpu always can") from None
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Compute with `count` torch threads and denormals as zeros; put both back."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-        torch.set_flush_denormal(False)

@@ -22,11 +22,11 @@ from rl_discrete.agents.baselines import load_baseline, train_baseline
 from rl_discrete.agents.disk_buffer import DiskBuffer
 from rl_discrete.agents.evaluation import evaluate
 from rl_discrete.agents.sb3_policy import Sb3Policy
-from rl_discrete.agents.torch_threads import torch_threads
 from rl_discrete.agents.training_curve import TrainingCurve
 from rl_discrete.data.replay import Replay
 from rl_discrete.runs.errors import Interrupted
 from rl_discrete.runs.metrics import read_metrics
+from rl_discrete.runs.torch_threads import torch_threads
 from tests.agents.corridor_env import GOAL, STEP, CorridorEnv
 
 SMALL = BaselineConfig(

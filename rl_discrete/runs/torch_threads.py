@@ -1,4 +1,4 @@
-"""How torch computes while an agent trains or acts."""
+"""How torch computes while something trains or acts."""
 
 from __future__ import annotations
 
