@@ -131,12 +131,11 @@ def read_check(run: Path) -> CrossCheck | None:
 
 
 def describe_check(checked: Mapping[str, Any]) -> list[str]:
-    """What `check_model` gave as text, one line for each number of visits."""
+    """What `check_model` gave as text: one line for each number of visits, up to the first that no pair has."""
     found, lines = check_metrics(checked), []
-    for visits in checked["min_visits"]:
+    for visits in sorted(checked["min_visits"]):
         if not found[f"tv_pairs_{visits}"]:
-            lines.append(f"no state and action was seen {visits} times, so the model has no table to be held to")
-            continue
+            return [*lines, f"no state and action was seen {visits} times, so there is no table to hold the model to"]
         line = (
             f"{found[f'tv_pairs_{visits}']:,.0f} states and actions seen {visits} times or more: total variation of "
             f"model and counts {found[f'tv_{visits}']:.4f}, by sampling alone {found[f'tv_floor_{visits}']:.4f}"
