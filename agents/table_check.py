@@ -132,7 +132,8 @@ def read_check(run: Path) -> CrossCheck | None:
 
 def describe_check(checked: Mapping[str, Any]) -> list[str]:
     """What `check_model` gave as text: one line for each number of visits, up to the first that no pair has."""
-    found, lines = check_metrics(checked), []
+    found = check_metrics(checked)
+    lines: list[str] = []
     for visits in sorted(checked["min_visits"]):
         if not found[f"tv_pairs_{visits}"]:
             return [*lines, f"no state and action was seen {visits} times, so there is no table to hold the model to"]
