@@ -139,7 +139,8 @@ class SimpleRun:
         """
         assert self.learner is not None
         model, imagination = self.learner.model, self.config.imagination
-        starts = ReplayStarts(self.replay, model.history_length, imagination.half_life)
+        histories = self.learner.histories(self.replay)
+        starts = ReplayStarts(self.replay, model.history_length, imagination.half_life, histories=histories)
         return VectorEnvToVecEnv(
             WorldModelVectorEnv(
                 model, starts, imagination.num_envs, imagination.horizon, autoreset_mode=AutoresetMode.SAME_STEP

@@ -43,3 +43,7 @@ class History:
     def __getitem__(self, rows: NDArray[Any]) -> History:
         """The histories of some rows: indices, or a mask bool (B,)."""
         return History(self.frames[rows], self.actions[rows], self.valid[rows])
+
+
+class CodedHistory(History):
+    """A history whose `frames` are codes of them, uint8 (B, T, L), for a model of these codes."""

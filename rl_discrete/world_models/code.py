@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rl_discrete.data.history import History
+from rl_discrete.data.history import CodedHistory, History
 from rl_discrete.runs.errors import UsageError
 from rl_discrete.world_models.base import ModelStep
 from rl_discrete.world_models.code_dynamics import CodeDynamics
@@ -63,14 +63,17 @@ class CodeWorldModel:
         self.noise_dim = self._members[0].noise_dim
 
     def reset(self, history: History) -> CodeState:
-        wanted = (self.history_length, *self.codec.frame_shape)
+        coded = isinstance(history, CodedHistory)
+        wanted = (self.history_length, *((self.num_latents,) if coded else self.codec.frame_shape))
         found = history.frames.shape[1:]
         if found[1:] != wanted[1:] or found[0] < wanted[0]:
             raise UsageError(f"histories must be of at least {wanted[0]} frames {wanted[1:]}, got {found}")
         recent = slice(found[0] - wanted[0], None)
         frames, valid = history.frames[:, recent], history.valid[:, recent]
-        codes = np.zeros((*valid.shape, self.num_latents), np.uint8)
-        codes[valid] = self.codec.encode(frames[valid])
+        codes = frames
+        if not coded:
+            codes = np.zeros((*valid.shape, self.num_latents), np.uint8)
+            codes[valid] = self.codec.encode(frames[valid])
         return self.begin(codes, history.actions[:, recent], valid)
 
     @torch.no_grad()

@@ -6,8 +6,10 @@ import copy
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
+from rl_discrete.data.history import CodedHistory, History
 from rl_discrete.data.replay import Replay
 from rl_discrete.encoders.restoring import check_state, prefixed, section
 from rl_discrete.runs.errors import UsageError
@@ -23,6 +25,7 @@ from rl_discrete.world_models.frame_source import FrameSource
 from rl_discrete.world_models.held_out import HeldOut, split_rows
 from rl_discrete.world_models.learner import LearnerState, Report
 from rl_discrete.world_models.outcome_heads import RewardKind, reward_kind_of
+from rl_discrete.world_models.starts import Histories
 
 _MEASURED_FRAMES = 1000
 
@@ -59,6 +62,7 @@ class CodeLearner:
         self._codec, self._num_actions, self._seed = codec, num_actions, seed
         self._members = self._fresh_members(reward_kind)
         self.fits = self._codec_fits = self._codec_rows = 0
+        self._coded: tuple[tuple[int, int, int], CodedReplay] | None = None
         self.model = self._snapshot()
 
     @classmethod
@@ -123,8 +127,7 @@ class CodeLearner:
         measured = self._fit_codec(replay, report)
         if reward_kind_of(replay) == "values" and self._members[0].reward_kind == "signs":
             self._renew_heads()
-        held_out = HeldOut(config.held_out_share, config.held_out_steps, replay.layout.num_envs)
-        coded = CodedReplay.of(replay, self._codec, held_out, config.targets == "soft")
+        coded = self._code(replay)
         wanted = updates if updates is not None else (config.refit_updates if self.fits else config.updates)
         losses = []
         for index, member in enumerate(self._members):
@@ -135,6 +138,24 @@ class CodeLearner:
         for name in losses[0]:
             measured[f"train_{name}"] = float(np.mean([member[name] for member in losses]))
         return measured | measure_code_model(self.model, coded, derive_seed(self._seed, "measured", self.fits))
+
+    def histories(self, replay: Replay) -> Histories:
+        """Codes of the model's codec: every frame is coded once, not whenever an episode starts near it."""
+
+        def history(rows: NDArray[np.int64], length: int) -> History:
+            coded = self._code(replay)
+            return CodedHistory(*coded.history(np.searchsorted(replay.rows(), rows), length))
+
+        return history
+
+    def _code(self, replay: Replay) -> CodedReplay:
+        """The replay in the present codes; the last one is kept for as long as neither changes."""
+        version = self._codec_fits, replay.first_row, replay.next_row
+        if self._coded is None or self._coded[0] != version:
+            fit = self.config.fit
+            held_out = HeldOut(fit.held_out_share, fit.held_out_steps, replay.layout.num_envs)
+            self._coded = version, CodedReplay.of(replay, self._codec, held_out, fit.targets == "soft")
+        return self._coded[1]
 
     def _fit_codec(self, replay: Replay, report: Report) -> dict[str, float]:
         """Fits the codec where that is due, and says how well it does on held-out frames."""

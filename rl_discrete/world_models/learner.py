@@ -13,6 +13,7 @@ from rl_discrete.data.replay import Replay
 from rl_discrete.runs.errors import UsageError
 from rl_discrete.world_models.base import WorldModel
 from rl_discrete.world_models.config import WorldModelConfig
+from rl_discrete.world_models.starts import Histories
 
 WorldModelName: TypeAlias = Literal["code", "pixel", "table"]
 
@@ -59,6 +60,9 @@ class WorldModelLearner(Protocol):
             UsageError: a replay that nothing can be learned from.
             RunError: a loss is not finite, or the replay cannot be read; load the last checkpoint.
         """
+
+    def histories(self, replay: Replay) -> Histories:
+        """What `model.reset` is told of rows of the replay, prepared for many of them; it gives the same states."""
 
     def state(self) -> LearnerState:
         """For a checkpoint between two fits: copies."""

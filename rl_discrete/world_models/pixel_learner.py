@@ -26,6 +26,7 @@ from rl_discrete.world_models.pixel_metrics import held_out_losses, rollout_metr
 from rl_discrete.world_models.pixel_optimiser import PixelOptimiser, check_loss
 from rl_discrete.world_models.pixel_predictor import PixelPredictor
 from rl_discrete.world_models.pixel_windows import Excess, Windows, WindowSampler
+from rl_discrete.world_models.starts import Histories
 
 _FRAMES_FOR_COLOURS = 400
 _HEADS = "outcomes."  # how the weights of reward and end begin by name
@@ -104,6 +105,10 @@ class PixelLearner:
         learner._predictor.anneal(Amounts.at(learner.updates, learner.config).progress)
         learner.model = learner._snapshot()
         return learner
+
+    def histories(self, replay: Replay) -> Histories:
+        """Frames as they are: see `WorldModelLearner`."""
+        return replay.history
 
     def state(self) -> LearnerState:
         """For a checkpoint between two fits: copies."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,9 @@ from rl_discrete.data.history import History
 from rl_discrete.data.replay import Replay
 from rl_discrete.data.row_index import Ids
 from rl_discrete.runs.errors import UsageError
+
+Histories: TypeAlias = Callable[[Ids, int], History]
+"""The histories of rows (N,) of a replay, of so many frames each."""
 
 
 class Starts(Protocol):
@@ -36,6 +40,8 @@ class ReplayStarts:
         half_life: rows of the replay after which a row is drawn half as often; None: all alike. A row is one frame of
             one env, so this counts real steps.
         rows: those that may be drawn, of all that are kept; None: every one, also those that are still to come.
+        histories: what a model is told of rows (N,) and so many frames up to each; None: `replay.history`, frames as
+            they are.
 
     Raises:
         UsageError: `history_length` < 1, or `half_life` not above 0.
@@ -47,12 +53,14 @@ class ReplayStarts:
         history_length: int,
         half_life: float | None = None,
         rows: npt.ArrayLike | None = None,
+        histories: Histories | None = None,
     ) -> None:
         if history_length < 1:
             raise UsageError(f"history_length must be >= 1, got {history_length}")
         if half_life is not None and not half_life > 0:
             raise UsageError(f"half_life must be > 0 rows, or None for no preference, got {half_life}")
         self._replay, self._length, self._half_life = replay, history_length, half_life
+        self._histories = replay.history if histories is None else histories
         self._allowed = None if rows is None else np.unique(np.asarray(rows, np.int64))
         self._seen: tuple[int, int] | None = None
         self._rows: Ids = np.empty(0, np.int64)
@@ -69,7 +77,7 @@ class ReplayStarts:
         if len(self._rows) == 0:
             raise UsageError("no imagined episode can start: the replay holds no row that a step leads on from")
         places = np.searchsorted(self._cumulative, uniform[:, 0] * self._cumulative[-1], side="right")
-        return self._replay.history(self._rows[np.minimum(places, len(self._rows) - 1)], self._length)
+        return self._histories(self._rows[np.minimum(places, len(self._rows) - 1)], self._length)
 
     def _look(self) -> None:
         """Weigh the rows anew where the replay has changed."""

@@ -18,6 +18,7 @@ from rl_discrete.runs.seeding import derive_seed
 from rl_discrete.world_models.config import WorldModelConfig
 from rl_discrete.world_models.held_out import HeldOut
 from rl_discrete.world_models.learner import LearnerState, Report
+from rl_discrete.world_models.starts import Histories
 from rl_discrete.world_models.table_config import TableModelConfig
 from rl_discrete.world_models.table_metrics import measure_table
 from rl_discrete.world_models.tabular import TabularWorldModel
@@ -84,6 +85,10 @@ class TableLearner:
         learner = cls(encoder, Transitions(**state.arrays), replay.layout.stack, config, seed)
         learner.fits, learner.updates = int(state.meta["fits"]), int(state.meta["updates"])
         return learner
+
+    def histories(self, replay: Replay) -> Histories:
+        """Frames as they are: see `WorldModelLearner`."""
+        return replay.history
 
     def state(self) -> LearnerState:
         """For a checkpoint between two fits: copies."""

@@ -23,6 +23,7 @@ from rl_discrete.data.replay import Replay
 from rl_discrete.world_models.base import ModelStep
 from rl_discrete.world_models.config import WorldModelConfig
 from rl_discrete.world_models.learner import LearnerState
+from rl_discrete.world_models.starts import Histories
 from tests.world_models.toy import CoinModel, State
 
 _CLIPPED = {"n_steps": 16, "batch_size": 64, "n_epochs": 4, "learning_rate": 1e-2, "gamma": 0.5}
@@ -107,6 +108,9 @@ class CoinLearner:
         self.updates.append(updates)
         self.model = self.kind(end=0.05)
         return {"weight": float(self.weight.sum()), "rows": float(len(self.rows))}
+
+    def histories(self, replay: Replay) -> Histories:
+        return replay.history
 
     def state(self) -> LearnerState:
         tensors = {"weight": self.weight.clone(), "generator": self.generator.get_state()}

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from rl_discrete.data.history import CodedHistory
 from rl_discrete.data.replay import Replay
 from rl_discrete.latents.config import ConditionalLSTMConfig
 from rl_discrete.runs.errors import UsageError
@@ -80,6 +81,28 @@ def test_a_restored_learner_goes_on_bit_for_bit(tmp_path: Path) -> None:
     assert learner.fit(replay, 5, quiet) == restored.fit(replay, 5, quiet)
     assert same(learner.state(), restored.state())
     assert not same(kept, learner.state())
+
+
+def test_histories_of_codes_give_the_states_of_their_frames(tmp_path: Path) -> None:
+    replay = line_replay(tmp_path, steps=150)
+    learner = CodeLearner.begin(replay, ACTIONS, CONFIG, seed=0)
+    learner.fit(replay, 2, quiet)
+    restored = CodeLearner.restore(learner.state(), replay, ACTIONS, CONFIG, seed=0)
+    histories = learner.histories(replay)
+    for _ in range(2):  # the second time of a replay that has grown, and of another codec
+        length, rows = learner.model.history_length, replay.rows()[::7]
+        wanted = learner.model.reset(replay.history(rows, length))
+        for told in (histories(rows, length), restored.histories(replay)(rows, length + 2)):
+            assert isinstance(told, CodedHistory)
+            found = learner.model.reset(told)
+            assert torch.equal(found.seen, wanted.seen)
+            for summary, other in zip(found.summaries, wanted.summaries, strict=True):
+                assert summary is not None
+                assert other is not None
+                assert torch.equal(summary, other)
+        grow(replay, 200)
+        learner.fit(replay, 2, quiet)
+        restored = CodeLearner.restore(learner.state(), replay, ACTIONS, CONFIG, seed=0)
 
 
 def test_the_codec_is_fitted_again_when_the_replay_has_grown(tmp_path: Path) -> None:
