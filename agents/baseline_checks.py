@@ -7,10 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import gymnasium
-
 from rl_discrete.agents.baseline_config import BASELINES, BaselineConfig
-from rl_discrete.envs.make import env_id
+from rl_discrete.envs.make import is_atari
 from rl_discrete.runs.config import differences, nearest, read_yaml, to_mapping
 from rl_discrete.runs.errors import UsageError
 
@@ -26,11 +24,7 @@ def resolve(agent: str, config: BaselineConfig) -> BaselineConfig:
         UsageError: an unknown agent or env, or a value outside its range.
     """
     _check(agent, config)
-    if config.frame_stack:
-        return config
-    spec = gymnasium.registry.get(env_id(config.env))
-    atari = spec is not None and spec.entry_point == "rl_discrete.envs.atari:AtariEnv"
-    return replace(config, frame_stack=4 if atari else 1)
+    return config if config.frame_stack else replace(config, frame_stack=4 if is_atari(config.env) else 1)
 
 
 def check_begun(agent: str, config: BaselineConfig, folder: Path) -> None:

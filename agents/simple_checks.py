@@ -7,13 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import gymnasium
-
 from rl_discrete.agents.algorithms import check_arguments, find_algorithm
 from rl_discrete.agents.simple_config import ARGUMENTS, SimpleConfig, with_selected
 from rl_discrete.data.layout import ReplayLayout
 from rl_discrete.envs.episodes import EpisodeEnvs
-from rl_discrete.envs.make import env_id
+from rl_discrete.envs.make import is_atari
 from rl_discrete.runs.config import differences, from_mapping, merge, read_yaml, to_mapping
 from rl_discrete.runs.errors import UsageError
 from rl_discrete.world_models.config import WorldModelConfig
@@ -34,8 +32,7 @@ def resolve(config: SimpleConfig) -> SimpleConfig:
         UsageError: an unknown env or algorithm, a value outside its range, or a run of another env.
     """
     _check(config)
-    spec = gymnasium.registry.get(env_id(config.env))
-    atari = spec is not None and spec.entry_point == "rl_discrete.envs.atari:AtariEnv"
+    atari = is_atari(config.env)
     algo, arguments = _arguments(config)
     config = replace(
         config,

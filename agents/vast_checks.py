@@ -7,15 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import gymnasium
-
 from rl_discrete.agents.config import Change, VastConfig
 from rl_discrete.agents.tabulation import build_lookup, build_planner
 from rl_discrete.agents.trained_agent import make_changed_env
 from rl_discrete.agents.vast_start import build_run_encoder
 from rl_discrete.data.layout import ReplayLayout
 from rl_discrete.envs.episodes import EpisodeEnvs
-from rl_discrete.envs.make import check_discrete, env_id
+from rl_discrete.envs.make import check_discrete, is_atari
 from rl_discrete.runs.config import differences, read_yaml, to_mapping
 from rl_discrete.runs.errors import UsageError
 
@@ -32,11 +30,7 @@ def resolve(config: VastConfig) -> VastConfig:
         UsageError: a value outside its range, or an env that is not known.
     """
     _check(config)
-    if config.frame_stack:
-        return config
-    spec = gymnasium.registry.get(env_id(config.env))
-    atari = spec is not None and spec.entry_point == "rl_discrete.envs.atari:AtariEnv"
-    return replace(config, frame_stack=4 if atari else 1)
+    return config if config.frame_stack else replace(config, frame_stack=4 if is_atari(config.env) else 1)
 
 
 def _check(config: VastConfig) -> None:

@@ -45,6 +45,12 @@ def env_id(name: str) -> str:
     raise UsageError(f"unknown environment '{name}'; {hint} (your own: module:Id)")
 
 
+def is_atari(name: str) -> bool:
+    """Whether the environment that the user names so is an Atari game of this library; errors as for `env_id`."""
+    spec = gymnasium.registry.get(env_id(name))
+    return spec is not None and spec.entry_point == "rl_discrete.envs.atari:AtariEnv"
+
+
 def make_env(name: str, /, **kwargs: Any) -> AnyEnv:
     """Make an environment that observes images uint8 (C, H, W) or vectors float32 (D,).
 

@@ -81,6 +81,16 @@ def test_the_full_size_profile_has_the_full_size_model(trained: list[tuple[Any, 
     assert trained[1][1].real_steps == 100_000
 
 
+def test_the_paper_s_settings_for_atari_come_with_an_atari_game(trained: list[tuple[Any, ...]]) -> None:
+    for env in ("DoomTMaze", "Breakout"):
+        assert run("--agent", "vast", "--profile", "paper", "--env", env, "--model.beta_prior", "0.5") == 0
+    (_, doom, *_), (_, atari, *_) = trained
+    assert (doom.steps, doom.model.num_latents, doom.model.gradient_clip) == (1_000_000, 32, 5000.0)
+    assert (atari.steps, atari.model.num_latents, atari.model.gradient_clip) == (5_000_000, 64, 100.0)
+    assert atari.model == replace(doom.model, num_latents=64, gradient_clip=100.0)
+    assert atari.model.beta_prior == 0.5
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_preset_is_the_network_of_the_pixel_model(preset: str, trained: list[tuple[Any, ...]]) -> None:
     assert run("--world-model", "pixel", "--preset", preset) == 0

@@ -55,6 +55,12 @@ def train(summary: str, argv: Sequence[str]) -> int:
         preset = chosen["preset"] = selected("preset", tuple(PRESETS), usual, flags, given, file)
         layers.insert(0, (f"preset {preset}", {"model": {"pixel": to_mapping(PRESETS[preset])}}))
     config = layered(settings, layers)
+    if agent == "vast" and profile == "paper":
+        from rl_discrete.envs.make import is_atari
+
+        if is_atari(config.env):
+            layers.insert(1, shipped(agent, "paper-atari"))
+            config = layered(settings, layers)
     if agent == "simple" and named is not None and config.world_model != "pixel":
         raise UsageError(f"preset {named} is for --world-model pixel; the {config.world_model} model has none of it")
     if any(word in HELP for word in argv):

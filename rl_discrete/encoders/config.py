@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 from rl_discrete.latents.config import BinaryConcreteConfig, GumbelSoftmaxConfig, SemanticHashingConfig
@@ -86,24 +86,3 @@ class EncoderConfig:
     """Rows and columns of the grey image that is the code of `downsample`."""
     downsample_levels: int = 4
     """Grey levels of each of its pixels, >= 2."""
-
-
-PAPER_NETWORK = EncoderNetworkConfig(
-    channels=(32, 64, 64),
-    kernels=(8, 4, 3),
-    strides=(4, 2, 1),
-    hidden=(512,),
-    decoder="deconv",
-    decoder_channels=(256, 64, 64, 32),
-    half_resolution=False,
-    prior_hidden=(512, 256, 512),
-)
-"""Networks of the paper's experiments (architecture 5 of its code)."""
-
-PAPER_DOOM = EncoderConfig(
-    network=PAPER_NETWORK, learning_rate=2e-4, final_learning_rate=1.0, average_decay=0.0, consistency=0.0
-)
-"""`vast` of the paper on 60x80 colour frames: 32 bits."""
-
-PAPER_ATARI = replace(PAPER_DOOM, num_latents=64, gradient_clip=100.0)
-"""`vast` of the paper on stacks of four 84x84 grey frames: 64 bits."""

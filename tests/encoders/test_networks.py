@@ -12,12 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from rl_discrete.encoders.config import PAPER_ATARI, PAPER_DOOM, PAPER_NETWORK, EncoderConfig, EncoderNetworkConfig
+from rl_discrete.agents.config import VastConfig
+from rl_discrete.cli.flags import layered, shipped
+from rl_discrete.encoders.config import EncoderConfig, EncoderNetworkConfig
 from rl_discrete.encoders.networks import DeconvDecoder, Doubling, image_decoder, image_encoder
 from rl_discrete.encoders.observation_model import ImageModel, VectorModel
 from rl_discrete.encoders.transition_prior import TransitionPrior
 
 SMALL = EncoderNetworkConfig(channels=(4, 6), kernels=(8, 4), strides=(4, 2), hidden=(8,), decoder_channels=(4,))
+
+
+PAPER_DOOM = layered(VastConfig, [shipped("vast", "paper")]).model
+PAPER_ATARI = layered(VastConfig, [shipped("vast", "paper"), shipped("vast", "paper-atari")]).model
+PAPER_NETWORK = PAPER_DOOM.network
 
 
 def num_parameters(module: nn.Module) -> int:
@@ -50,7 +57,7 @@ def test_the_paper_preset_has_the_paper_s_sizes(
 def test_the_paper_presets_differ_where_the_paper_does() -> None:
     assert (PAPER_DOOM.num_latents, PAPER_DOOM.gradient_clip) == (32, 5000.0)
     assert (PAPER_ATARI.num_latents, PAPER_ATARI.gradient_clip) == (64, 100.0)
-    assert PAPER_ATARI.network == PAPER_DOOM.network == PAPER_NETWORK
+    assert PAPER_ATARI.network == PAPER_NETWORK
     assert PAPER_ATARI.learning_rate * PAPER_ATARI.final_learning_rate == 2e-4
 
 
