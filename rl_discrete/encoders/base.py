@@ -122,4 +122,4 @@ def build_encoder(
         return DownsampleEncoder(shape, config, stack)
     if name == "exact":
         return ExactEncoder(shape)
-    return AutoencoderEncoder(name, shape, config, seed, stack)
+    return AutoencoderEncoder(name, shape, num_actions, config, seed, stack)

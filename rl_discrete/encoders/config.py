@@ -39,7 +39,8 @@ class EncoderNetworkConfig:
     errors in units of each pixel's own standard deviation (at most six of them), so that a small thing that moves over
     a large field, such as the ball in Pong, counts like what is large."""
     prior_hidden: tuple[int, ...] = (128, 128)
-    """Widths of the transition prior's hidden layers (`vast` only)."""
+    """Widths of the hidden layers between codes that follow each other: of the transition prior (`vast`), or with
+    `foresight`."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,9 @@ class EncoderConfig:
     so that codes are free to form."""
     consistency_every: int = 200
     """Gradient steps after which the earlier copy is renewed, >= 1."""
+    foresight: float = 0.0
+    """Weight, >= 0, of telling the next frame too, from the code and the action (`ish`, `gs`): a code then holds what
+    the next frame depends on, such as the way in which a thing moves, which only `frame_stack` >= 2 shows."""
     beta_prior: float = 1.0
     """Weight of the KL divergence from the transition prior, >= 0 (`vast` only)."""
     vector_noise: float = 0.1

@@ -192,7 +192,7 @@ def check_learning(config: EncoderConfig) -> None:
     for name in ("final_learning_rate", "decay_until"):
         if not 0.0 < getattr(config, name) <= 1.0:
             raise UsageError(f"{name} must be in (0, 1], got {getattr(config, name)}")
-    for name in ("gradient_clip", "consistency", "beta_prior"):
+    for name in ("gradient_clip", "consistency", "foresight", "beta_prior"):
         if not 0.0 <= getattr(config, name) < math.inf:
             raise UsageError(f"{name} must be >= 0 and finite, got {getattr(config, name)}")
     if config.consistency_every < 1:

@@ -33,7 +33,7 @@ NETWORK = EncoderNetworkConfig(
 CONFIG = EncoderConfig(
     num_latents=12, average_decay=0.0, consistency=0.0, network=NETWORK, simhash_size=(5, 6), downsample_size=(2, 3)
 )
-STABLE = replace(CONFIG, average_decay=0.9, consistency=0.1, consistency_every=2)
+STABLE = replace(CONFIG, average_decay=0.9, consistency=0.1, consistency_every=2, foresight=0.5)
 NUM_ACTIONS = 3
 
 every_encoder = pytest.mark.parametrize("name", ENCODERS)

@@ -38,7 +38,7 @@ def batches(seed: int = 0, size: int = 16) -> Iterator[TransitionBatch]:
 
 
 def build(config: EncoderConfig, method: str = "ish") -> AutoencoderEncoder:
-    return AutoencoderEncoder(method, SHAPE, config, seed=0)
+    return AutoencoderEncoder(method, SHAPE, 3, config, seed=0)
 
 
 def test_the_learning_rate_falls_geometrically() -> None:

@@ -270,7 +270,7 @@ OTHER: dict[str, Any] = {
     "network.likelihood": "standard",
     "network.prior_hidden": (8,),
 }
-FOREIGN = {"num_categories", "vector_noise", "ish", "gs"}  # of other encoders or of vectors
+FOREIGN = {"num_categories", "vector_noise", "foresight", "ish", "gs"}  # of other encoders or of vectors
 
 
 def settings_of(config: Any, prefix: str = "") -> set[str]:
