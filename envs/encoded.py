@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import gymnasium
@@ -11,7 +11,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from rl_discrete.data.history import History
+from rl_discrete.data.history import CodedHistory, History
 from rl_discrete.envs.model import AnyModel, Infos, Mask, checked_mode, object_rows
 from rl_discrete.runs.errors import UsageError
 
@@ -44,6 +44,7 @@ class EncodedVectorEnv(VectorWrapper[NDArray[Any], NDArray[Any], NDArray[Any], N
             raise UsageError(f"the model takes {model.num_actions} actions, the env takes {venv.single_action_space}")
         self.autoreset_mode = checked_mode(venv.metadata.get("autoreset_mode"))
         self.model = model
+        self._kind, self._see = sight_of(model)
         self.single_observation_space = model.observation_space
         self.observation_space = batch_space(model.observation_space, venv.num_envs)
         self._history: History | None = None
@@ -54,7 +55,7 @@ class EncodedVectorEnv(VectorWrapper[NDArray[Any], NDArray[Any], NDArray[Any], N
     ) -> tuple[NDArray[Any], Infos]:
         mask = (options or {}).get("reset_mask", np.ones(self.num_envs, np.bool_))
         frames, infos = self.env.reset(seed=seed, options=options)  # type: ignore[arg-type]  # its envs may take many
-        self._history = restarted(self._history, mask, frames, self.model.history_length)
+        self._history = restarted(self._kind, self._history, mask, self._see(frames), self.model.history_length)
         self._ended = self._ended & ~mask
         return observed(self.model, self._history), infos
 
@@ -62,16 +63,16 @@ class EncodedVectorEnv(VectorWrapper[NDArray[Any], NDArray[Any], NDArray[Any], N
         assert self._history is not None, "reset comes first"
         frames, rewards, terminated, truncated, infos = self.env.step(actions)
         ended = np.asarray(terminated, np.bool_) | np.asarray(truncated, np.bool_)
-        length = self.model.history_length
+        kind, seen, length = self._kind, self._see(frames), self.model.history_length
         if self.autoreset_mode is AutoresetMode.SAME_STEP and ended.any():
             last = np.array(frames)
             for index in np.flatnonzero(ended).tolist():
                 last[index] = infos["final_obs"][index]
-            closing = self._history.push(actions, last)
+            closing = self._history.push(actions, self._see(last))
             infos = infos | {"final_obs": object_rows(observed(self.model, closing), ended)}
-            self._history = restarted(closing, ended, frames, length)
+            self._history = restarted(kind, closing, ended, seen, length)
         else:
-            self._history = restarted(self._history.push(actions, frames), self._ended, frames, length)
+            self._history = restarted(kind, self._history.push(actions, seen), self._ended, seen, length)
             self._ended = ended if self.autoreset_mode is AutoresetMode.NEXT_STEP else self._ended
         return observed(self.model, self._history), rewards, terminated, truncated, infos
 
@@ -89,6 +90,7 @@ class EncodedPolicy:
 
     def __init__(self, policy: Predicts, model: AnyModel) -> None:
         self.policy, self.model = policy, model
+        self._kind, self._see = sight_of(model)
 
     def predict(
         self,
@@ -109,15 +111,15 @@ class EncodedPolicy:
             Actions int64 (B,), or () for a single env, and the state for the next call.
         """
         single = np.ndim(observation) in (1, 3)
-        frames = np.asarray(observation)[None] if single else np.asarray(observation)
+        frames = self._see(np.asarray(observation)[None] if single else np.asarray(observation))
         starts = np.zeros(len(frames), np.bool_)
         if episode_start is not None:
             starts = np.broadcast_to(np.asarray(episode_start, np.bool_), starts.shape)
         pushed, inner = None, None
         if state is not None:
-            pushed = History(*state[:3]).push(state[3], frames)
+            pushed = self._kind(*state[:3]).push(state[3], frames)
             inner = state[4:] or None
-        history = restarted(pushed, starts, frames, self.model.history_length)
+        history = restarted(self._kind, pushed, starts, frames, self.model.history_length)
         if state is None:
             starts = np.ones(len(frames), np.bool_)
         chosen, inner = self.policy.predict(observed(self.model, history), inner, starts, deterministic)
@@ -126,17 +128,23 @@ class EncodedPolicy:
         return (actions[0] if single else actions), kept
 
 
-def restarted(history: History | None, mask: Mask, frames: NDArray[Any], length: int) -> History:
+def sight_of(model: AnyModel) -> tuple[type[History], Callable[[NDArray[Any]], NDArray[Any]]]:
+    """What a model is told of real frames, and in which histories: codes, each made once, if it has a codec."""
+    codec = getattr(model, "codec", None)
+    return (History, np.asarray) if codec is None else (CodedHistory, codec.encode)
+
+
+def restarted(kind: type[History], history: History | None, mask: Mask, frames: NDArray[Any], length: int) -> History:
     """`history` with an episode begun in the rows of `mask` (B,): nothing there but the first of `frames` (B, ...).
 
-    Without a history all of them begin.
+    Without a history all of them begin, and it is of that `kind`.
     """
     if history is None or mask.all():
-        return History.of_first(frames, length)
+        return kind.of_first(frames, length)
     if not mask.any():
         return history
-    fresh = History.of_first(frames[mask], length)
-    changed = History(history.frames.copy(), history.actions.copy(), history.valid.copy())
+    fresh = kind.of_first(frames[mask], length)
+    changed = kind(history.frames.copy(), history.actions.copy(), history.valid.copy())
     changed.frames[mask], changed.actions[mask], changed.valid[mask] = fresh.frames, fresh.actions, fresh.valid
     return changed
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ class History:
         return len(self.frames)
 
     @classmethod
-    def of_first(cls, frames: NDArray[Any], length: int) -> History:
+    def of_first(cls, frames: NDArray[Any], length: int) -> Self:
         """Histories of `length` for the first frames (B, *frame_shape) of episodes."""
         blank = np.zeros((len(frames), length, *frames.shape[1:]), frames.dtype)
         blank[:, -1] = frames
@@ -32,17 +32,17 @@ class History:
         valid[:, -1] = True
         return cls(blank, np.zeros((len(frames), length), np.int64), valid)
 
-    def push(self, actions: NDArray[np.int64], frames: NDArray[Any]) -> History:
+    def push(self, actions: NDArray[np.int64], frames: NDArray[Any]) -> Self:
         """One step further: each `actions` (B,) led to `frames` (B, *frame_shape)."""
-        return History(
+        return type(self)(
             np.concatenate((self.frames[:, 1:], frames[:, None]), axis=1),
             np.concatenate((self.actions[:, 1:], actions[:, None]), axis=1),
             np.concatenate((self.valid[:, 1:], np.ones((len(frames), 1), np.bool_)), axis=1),
         )
 
-    def __getitem__(self, rows: NDArray[Any]) -> History:
+    def __getitem__(self, rows: NDArray[Any]) -> Self:
         """The histories of some rows: indices, or a mask bool (B,)."""
-        return History(self.frames[rows], self.actions[rows], self.valid[rows])
+        return type(self)(self.frames[rows], self.actions[rows], self.valid[rows])
 
 
 class CodedHistory(History):

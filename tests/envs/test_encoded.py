@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import gymnasium
 import numpy as np
@@ -17,6 +17,10 @@ from rl_discrete.envs.episode_vector import EpisodeVectorEnv
 from rl_discrete.envs.episodes import EpisodeEnvs
 from rl_discrete.envs.sb3 import AnyVectorEnv, VectorEnvToVecEnv
 from rl_discrete.runs.errors import UsageError
+from rl_discrete.world_models.code import CodeWorldModel
+from rl_discrete.world_models.code_dynamics import CodeDynamics
+from rl_discrete.world_models.config import DynamicsConfig
+from tests.world_models.lines import SMALL, BitsCodec
 from tests.world_models.toy import SIDES, CoinEnv, CoinModel
 
 MODES = tuple(AutoresetMode)
@@ -171,3 +175,61 @@ def test_histories_are_not_shared() -> None:
     kept = [part.copy() for part in first]
     policy.predict(frames[::-1].copy(), first, np.array([True, False, False]))
     assert all(np.array_equal(part, before) for part, before in zip(first, kept, strict=True))
+
+
+class CountingCodec(BitsCodec):
+    """Counts the frames that it codes."""
+
+    coded = 0
+
+    def encode(self, frames: NDArray[Any]) -> NDArray[np.uint8]:
+        self.coded += len(frames)
+        return super().encode(frames)
+
+
+class WithoutCodec:
+    """A model that shows no codec: it is told of frames as they are."""
+
+    def __init__(self, model: CodeWorldModel) -> None:
+        self._model = model
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "codec":
+            raise AttributeError(name)
+        return getattr(self._model, name)
+
+
+@pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
+def test_a_model_of_codes_codes_every_real_frame_once(mode: AutoresetMode) -> None:
+    codec = CountingCodec(SIDES)
+    model = CodeWorldModel(codec, [CodeDynamics(SIDES, SIDES, "signs", DynamicsConfig(**SMALL), seed=0)])
+    plain: Any = WithoutCodec(model)
+    ours, other = (EncodedVectorEnv(SyncVectorEnv(MAKERS, autoreset_mode=mode), each) for each in (model, plain))
+    generator, coded, ends = np.random.default_rng(0), 0, 0
+    shown, expected = ours.reset(seed=3)[0], other.reset(seed=3)[0]
+    for _ in range(30):
+        np.testing.assert_array_equal(shown, expected)
+        actions, before = generator.integers(SIDES, size=B), codec.coded
+        shown, _, terminated, truncated, _ = ours.step(actions)
+        coded, ends = coded + codec.coded - before, ends + int((terminated | truncated).any())
+        expected = other.step(actions)[0]
+    last_frames = ends if mode is AutoresetMode.SAME_STEP else 0
+    assert ends > 3
+    assert coded == B * (30 + last_frames)
+
+
+def test_the_policy_of_a_model_of_codes_codes_every_real_frame_once() -> None:
+    codec = CountingCodec(SIDES)
+    model = CodeWorldModel(codec, [CodeDynamics(SIDES, SIDES, "signs", DynamicsConfig(**SMALL), seed=0)])
+    spies, plain = (Spy(), Spy()), cast("Any", WithoutCodec(model))
+    generator = np.random.default_rng(0)
+    states: list[Any] = [None, None]
+    coded = 0
+    for _ in range(12):
+        frames, starts = np.eye(SIDES, dtype=np.float32)[generator.integers(SIDES, size=B)], generator.random(B) < 0.2
+        before = codec.coded
+        _, states[0] = EncodedPolicy(spies[0], model).predict(frames, states[0], starts)
+        coded += codec.coded - before
+        _, states[1] = EncodedPolicy(spies[1], plain).predict(frames, states[1], starts)
+    assert spies[0].seen == spies[1].seen
+    assert coded == 12 * B
