@@ -69,7 +69,7 @@ def test_without_an_agent_it_is_simple(trained: list[tuple[Any, ...]]) -> None:
 def test_imagined_steps_set_the_length_of_every_training(trained: list[tuple[Any, ...]]) -> None:
     assert run("--schedule.imagined_steps", "1000") == 0
     schedule = trained[0][1].schedule
-    assert (schedule.imagined_steps, schedule.last_imagined_factor) == (1000, 3.0)
+    assert (schedule.imagined_steps, schedule.last_imagined_factor) == (1000, 6.0)
 
 
 def test_the_full_size_profile_has_the_full_size_model(trained: list[tuple[Any, ...]]) -> None:
