@@ -85,7 +85,7 @@ def _pixels(axes: Axes, result: Mapping[str, Any]) -> None:
 
 
 def _objects(axes: Axes, result: Mapping[str, Any]) -> None:
-    axes.set_title("objects, error in px (dotted: real frames)", fontsize=9)
+    axes.set_title("objects, median px off (dotted: real frames)", fontsize=9)
     for color, (name, figures) in zip(_COLORS, result["objects"].items(), strict=False):
         if "median" in figures:
             _curve(axes, result, figures["median"], name, color)
