@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rl_discrete.data.history import CodedHistory, History
 from rl_discrete.envs.model import AnyModel, Infos, Mask, checked_mode, object_rows
 from rl_discrete.runs.errors import UsageError
+from rl_discrete.world_models.code import CodeWorldModel
 
 State = tuple[NDArray[Any], ...] | None
 
@@ -129,9 +130,8 @@ class EncodedPolicy:
 
 
 def sight_of(model: AnyModel) -> tuple[type[History], Callable[[NDArray[Any]], NDArray[Any]]]:
-    """What a model is told of real frames, and in which histories: codes, each made once, if it has a codec."""
-    codec = getattr(model, "codec", None)
-    return (History, np.asarray) if codec is None else (CodedHistory, codec.encode)
+    """In which histories a model is told of real frames, and as what: one of codes as codes, each made once."""
+    return (CodedHistory, model.codec.encode) if isinstance(model, CodeWorldModel) else (History, np.asarray)
 
 
 def restarted(kind: type[History], history: History | None, mask: Mask, frames: NDArray[Any], length: int) -> History:

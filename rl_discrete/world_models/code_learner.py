@@ -62,7 +62,7 @@ class CodeLearner:
         self._codec, self._num_actions, self._seed = codec, num_actions, seed
         self._members = self._fresh_members(reward_kind)
         self.fits = self._codec_fits = self._codec_rows = 0
-        self._coded: tuple[tuple[int, int, int], CodedReplay] | None = None
+        self._coded: tuple[Replay, tuple[int, int, int], CodedReplay] | None = None
         self.model = self._snapshot()
 
     @classmethod
@@ -151,11 +151,11 @@ class CodeLearner:
     def _code(self, replay: Replay) -> CodedReplay:
         """The replay in the present codes; the last one is kept for as long as neither changes."""
         version = self._codec_fits, replay.first_row, replay.next_row
-        if self._coded is None or self._coded[0] != version:
+        if self._coded is None or self._coded[0] is not replay or self._coded[1] != version:
             fit = self.config.fit
             held_out = HeldOut(fit.held_out_share, fit.held_out_steps, replay.layout.num_envs)
-            self._coded = version, CodedReplay.of(replay, self._codec, held_out, fit.targets == "soft")
-        return self._coded[1]
+            self._coded = replay, version, CodedReplay.of(replay, self._codec, held_out, fit.targets == "soft")
+        return self._coded[2]
 
     def _fit_codec(self, replay: Replay, report: Report) -> dict[str, float]:
         """Fits the codec where that is due, and says how well it does on held-out frames."""

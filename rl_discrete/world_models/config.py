@@ -94,7 +94,8 @@ class DynamicsConfig:
     temperature: float = 0.0
     """Temperature at which bits are drawn in imagination, >= 0: at 1 as likely as in the world, at 0 only the
     likeliest. At 0 what the world does in the minority of cases, such as an opponent's mistake, never happens, and no
-    reward that is seen to come with it is ever paid; at 1 an agent in Pong learned less, see the page of results."""
+    reward that is seen to come with it is ever paid. In Pong held-out rollouts were much the same at 0 and at 1, see
+    the page of results."""
     outcome_hidden: int = 64
     """Width of the layer that reward and end are read from, >= 1."""
     outcomes: Literal["likeliest", "sampled"] = "sampled"

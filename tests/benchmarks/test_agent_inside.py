@@ -6,11 +6,8 @@ written to DIR/agent_inside.json.
 
 from __future__ import annotations
 
-import json
-import os
 import statistics
 import time
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +23,7 @@ from rl_discrete.envs.sb3 import VectorEnvToVecEnv
 from rl_discrete.world_models.code import CodeWorldModel
 from rl_discrete.world_models.code_dynamics import CodeDynamics
 from rl_discrete.world_models.config import DynamicsConfig
+from tests.benchmarks.figures import keep
 from tests.world_models.lines import BitsCodec
 
 pytestmark = pytest.mark.benchmark
@@ -75,12 +73,6 @@ def test_steps_per_second_with_all_updates(prior: str, num_envs: int) -> None:
             agent.advance()
         rates.append((agent.steps - before) / (time.perf_counter() - begin))
     found = statistics.median(rates)
-    name = f"ppo, {prior}, {num_envs} envs"
-    print(f"{name}: {found:,.0f} imagined steps/s (best {max(rates):,.0f})")
-    results = os.environ.get("RL_DISCRETE_RESULTS")
-    if results:
-        path = Path(results, "agent_inside.json")
-        known = json.loads(path.read_text()) if path.exists() else {}
-        path.write_text(json.dumps(known | {name: {"steps_per_second": rates}}, indent=1))
+    keep("agent_inside.json", f"ppo, {prior}, {num_envs} envs", {"steps_per_second": rates})
     if num_envs == DEFAULT:
         assert found > MUST[prior]

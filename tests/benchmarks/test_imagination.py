@@ -5,11 +5,8 @@ With RL_DISCRETE_RESULTS=DIR every figure is also written to DIR/imagination.jso
 
 from __future__ import annotations
 
-import json
-import os
 import statistics
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +16,7 @@ from rl_discrete.data.history import History
 from rl_discrete.world_models.code import CodeWorldModel
 from rl_discrete.world_models.code_dynamics import CodeDynamics
 from rl_discrete.world_models.config import DynamicsConfig
+from tests.benchmarks.figures import keep
 from tests.world_models.lines import BitsCodec
 
 pytestmark = pytest.mark.benchmark
@@ -51,11 +49,6 @@ def test_imagined_steps_per_second(prior: str, batch: int, temperature: float) -
         rates.append(200 * batch / (time.perf_counter() - begin))
     found = statistics.median(rates)
     name = f"{prior}, batch {batch}, temperature {temperature:g}"
-    print(f"{name}: {found:,.0f} imagined steps/s (best {max(rates):,.0f})")
-    results = os.environ.get("RL_DISCRETE_RESULTS")
-    if results:
-        path = Path(results, "imagination.json")
-        known = json.loads(path.read_text()) if path.exists() else {}
-        path.write_text(json.dumps(known | {name: {"steps_per_second": rates}}, indent=1))
+    keep("imagination.json", name, {"steps_per_second": rates})
     if temperature == 0.0:
         assert found > MUST[prior, batch]

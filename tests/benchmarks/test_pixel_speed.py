@@ -6,8 +6,6 @@ written to DIR/pixel.json. The preset `paper` runs where there is a GPU.
 
 from __future__ import annotations
 
-import json
-import os
 import statistics
 import time
 from collections.abc import Callable
@@ -24,6 +22,7 @@ from rl_discrete.data.replay import Replay
 from rl_discrete.world_models.config import WorldModelConfig
 from rl_discrete.world_models.pixel_config import PRESETS
 from rl_discrete.world_models.pixel_learner import PixelLearner
+from tests.benchmarks.figures import keep
 
 pytestmark = pytest.mark.benchmark
 
@@ -46,7 +45,9 @@ def test_frames_per_second(preset: str, batch: int, tmp_path: Path) -> None:
     simulated = rates(lambda: model.step(state, actions, noise), batch)
     training = config.pixel.training
     learned = rates(lambda: learner.fit(replay, 1, lambda *_: None), training.batch_size * training.predicted)
-    keep(f"{preset}, B = {batch}", {"simulated": simulated, "learned, held-out metrics included": learned})
+    keep(
+        "pixel.json", f"{preset}, B = {batch}", {"simulated": simulated, "learned, held-out metrics included": learned}
+    )
     if preset.startswith("small"):
         assert simulated["median"] >= 100
 
@@ -73,13 +74,3 @@ def rates(call: Callable[[], Any], frames: int) -> dict[str, float]:
         call()
         found.append(frames / (time.perf_counter() - begin))
     return {"median": statistics.median(found[1:]), "min": min(found[1:]), "max": max(found[1:]), "rounds": ROUNDS}
-
-
-def keep(name: str, figures: dict[str, Any]) -> None:
-    """Print the figures, and put them into pixel.json where a folder is named."""
-    print(f"\n{name}: {json.dumps(figures)}")
-    folder = os.environ.get("RL_DISCRETE_RESULTS")
-    if folder:
-        path = Path(folder, "pixel.json")
-        kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        path.write_text(json.dumps({**kept, name: figures}, indent=1) + "\n", encoding="utf-8")

@@ -6,17 +6,13 @@ also written to DIR/planner.json. The C++ loop keeps float32 arrays and cannot c
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import shutil
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +20,7 @@ from numpy.typing import NDArray
 
 from rl_discrete.mdp.sweeping import PrioritizedSweeping
 from rl_discrete.mdp.tabular import TabularMDP, TransitionArrays
+from tests.benchmarks.figures import keep
 
 pytestmark = pytest.mark.benchmark
 
@@ -83,7 +80,8 @@ def test_small_backups_per_second(graph: TransitionArrays, tmp_path: Path) -> No
         assert found is not None, line.stdout
         theirs.append(1e6 * float(found[1]))
     ratios = [mine / other for mine, other in zip(ours, theirs, strict=True)]
-    _keep(
+    keep(
+        "planner.json",
         "small backups per second",
         {"ours": _spread(ours), "reference": _spread(theirs), "ratio": _spread(ratios)},
     )
@@ -103,7 +101,7 @@ def test_adds_per_second(graph: TransitionArrays) -> None:
             assert add(*batch) == len(batch.actions)
             rates.setdefault(name, []).append(len(batch.actions) / (time.perf_counter() - begin))
     figures = {name: _spread(values[1:]) for name, values in rates.items()}  # the first round may compile
-    _keep("adds per second", figures)
+    keep("planner.json", "adds per second", figures)
     assert figures["table"]["median"] >= 1e6
 
 
@@ -115,7 +113,7 @@ def test_memory(graph: TransitionArrays) -> None:
     of_edges = table.store.arrays.entries.nbytes
     per_edge = of_edges / table.num_edges
     per_pair = (table.num_bytes - of_edges + planner.num_bytes) / (table.num_states * ACTIONS)
-    _keep("bytes", {"per edge": round(per_edge, 2), "per state-action": round(per_pair, 2)})
+    keep("planner.json", "bytes", {"per edge": round(per_edge, 2), "per state-action": round(per_pair, 2)})
     assert per_edge <= 40
     assert per_pair <= 48
 
@@ -127,19 +125,9 @@ def test_import_to_first_plan() -> None:
         begin = time.perf_counter()
         subprocess.run([sys.executable, "-c", FIRST_PLAN], check=True)
         times.append(time.perf_counter() - begin)
-    _keep("seconds from import to first plan", _spread(times[1:]))
+    keep("planner.json", "seconds from import to first plan", _spread(times[1:]))
     assert statistics.median(times[1:]) <= 4
 
 
 def _spread(values: list[float]) -> dict[str, float]:
     return {"median": statistics.median(values), "min": min(values), "max": max(values), "rounds": len(values)}
-
-
-def _keep(name: str, figures: Mapping[str, Any]) -> None:
-    """Print the figures, and put them into planner.json where a folder is named."""
-    print(f"\n{name}: {json.dumps(figures)}")
-    folder = os.environ.get("RL_DISCRETE_RESULTS")
-    if folder:
-        path = Path(folder, "planner.json")
-        kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        path.write_text(json.dumps({**kept, name: figures}, indent=1) + "\n", encoding="utf-8")

@@ -7,12 +7,9 @@ processor; the limits hold for the latter, or for an idle machine.
 
 from __future__ import annotations
 
-import json
-import os
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +22,7 @@ from rl_discrete.mdp.solve import replan
 from rl_discrete.mdp.sweeping import PrioritizedSweeping
 from rl_discrete.mdp.tabular import TabularMDP
 from rl_discrete.mdp.transitions import Transitions
+from tests.benchmarks.figures import keep
 
 pytestmark = pytest.mark.benchmark
 
@@ -61,7 +59,7 @@ def test_replan_of_a_hundred_thousand_states(graph: Transitions) -> None:
         "expression": _time(lambda: replan(graph, expression.rewards(graph), DISCOUNT, tolerance=1e-6)),
         "discount 0.999": _time(lambda: replan(graph, graph.mean_rewards, 0.999, tolerance=1e-6)),
     }
-    _keep("replan of 100,000 states, seconds", figures)
+    keep("solve_speed.json", "replan of 100,000 states, seconds", figures)
     assert figures["array"]["processor"]["median"] <= 1.0
     solution = replan(graph, graph.mean_rewards, DISCOUNT, tolerance=1e-6)
     problem = equations(graph, graph.mean_rewards, DISCOUNT)
@@ -80,7 +78,7 @@ def test_a_live_table_and_its_picture(graph: Transitions) -> None:
         replan(picture, picture.mean_rewards, DISCOUNT, tolerance=1e-6)
 
     figures = {"picture": _time(table.transitions), "picture and replan": _time(from_the_table)}
-    _keep("replan of a live table of 100,000 states, seconds", figures)
+    keep("solve_speed.json", "replan of a live table of 100,000 states, seconds", figures)
     assert figures["picture and replan"]["processor"]["median"] <= 1.0
 
 
@@ -99,7 +97,7 @@ def test_one_lookup_in_a_million_keys() -> None:
         "1 query, 2 words": _time(lambda: nearest(wide, q, counts, queries[:1])),
         "16 queries": _time(lambda: nearest(keys, q, counts, np.ascontiguousarray(queries[:, :1]))),
     }
-    _keep("lookup in 1,000,000 keys, seconds", figures)
+    keep("solve_speed.json", "lookup in 1,000,000 keys, seconds", figures)
     assert figures["1 query"]["processor"]["median"] <= 0.003
 
 
@@ -116,7 +114,7 @@ def test_one_lookup_in_a_planner() -> None:
         "unknown key": _time(lambda: lookup.q_values(keys[:1] ^ np.uint64(1))),
         "16 unknown keys": _time(lambda: lookup.q_values(keys[:16] ^ np.uint64(1))),
     }
-    _keep("lookup in a planner of 100,000 states, seconds", figures)
+    keep("solve_speed.json", "lookup in a planner of 100,000 states, seconds", figures)
     assert figures["unknown key"]["processor"]["median"] <= 0.001
 
 
@@ -134,13 +132,3 @@ def _time(call: Callable[[], Any]) -> dict[str, dict[str, float]]:
 
 def _spread(values: list[float]) -> dict[str, float]:
     return {"median": statistics.median(values), "min": min(values), "max": max(values), "rounds": len(values)}
-
-
-def _keep(name: str, figures: dict[str, Any]) -> None:
-    """Print the figures, and put them into solve_speed.json where a folder is named."""
-    print(f"\n{name}: {json.dumps(figures)}")
-    folder = os.environ.get("RL_DISCRETE_RESULTS")
-    if folder:
-        path = Path(folder, "solve_speed.json")
-        kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        path.write_text(json.dumps({**kept, name: figures}, indent=1) + "\n", encoding="utf-8")

@@ -5,13 +5,11 @@ With RL_DISCRETE_RESULTS=DIR every figure is also written to DIR/speed.json.
 
 from __future__ import annotations
 
-import json
-import os
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,7 @@ from rl_discrete.data.mnist import load_images
 from rl_discrete.latents.autoencoder import build_bottleneck
 from rl_discrete.latents.train import begin_autoencoder
 from rl_discrete.runs.config import from_mapping, read_yaml
+from tests.benchmarks.figures import keep
 
 pytestmark = pytest.mark.benchmark
 
@@ -62,7 +61,7 @@ def test_share_of_the_matrix_product_ceiling() -> None:
         }
         for name in shares
     }
-    _keep("matrix_product_share", figures)
+    keep("speed.json", "matrix_product_share", figures)
     for name in shares:
         assert statistics.median(shares[name]) >= 0.45, figures
 
@@ -72,7 +71,7 @@ def test_help_is_quick(words: list[str], limit: float) -> None:
     """Whole process, in seconds; the one absolute time that users feel."""
     command = [sys.executable, "-c", "import sys; from rl_discrete.cli import main; sys.exit(main())", *words]
     times = [_seconds(lambda: subprocess.run(command, check=True, capture_output=True)) for _ in range(ROUNDS)]
-    _keep(f"seconds of rl-discrete {' '.join(words)}", _spread(times))
+    keep("speed.json", f"seconds of rl-discrete {' '.join(words)}", _spread(times))
     assert statistics.median(times) <= limit
 
 
@@ -90,13 +89,3 @@ def _seconds(call: Callable[[], Any]) -> float:
 
 def _spread(values: list[float]) -> dict[str, float]:
     return {"median": statistics.median(values), "min": min(values), "max": max(values), "rounds": len(values)}
-
-
-def _keep(name: str, figures: Mapping[str, Any]) -> None:
-    """Print the figures, and put them into speed.json where a folder is named."""
-    print(f"\n{name}: {json.dumps(figures)}")
-    folder = os.environ.get("RL_DISCRETE_RESULTS")
-    if folder:
-        path = Path(folder, "speed.json")
-        kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        path.write_text(json.dumps({**kept, name: figures}, indent=1) + "\n", encoding="utf-8")

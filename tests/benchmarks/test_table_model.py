@@ -6,11 +6,8 @@ written to DIR/table_model.json. Rates are per second of the processor, so that 
 
 from __future__ import annotations
 
-import json
-import os
 import statistics
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +16,7 @@ from rl_discrete.encoders.config import EncoderConfig
 from rl_discrete.encoders.simhash import SimHashEncoder
 from rl_discrete.mdp.transitions import Transitions
 from rl_discrete.world_models.tabular import TabularWorldModel
+from tests.benchmarks.figures import keep
 
 pytestmark = pytest.mark.benchmark
 
@@ -61,7 +59,7 @@ def test_imagined_steps_per_second(states: int, batch: int) -> None:
         rates.append(STEPS * batch / (time.process_time() - begin))
     control = _plain_rate(transitions) if states == 100 else None
     figures = {"median": statistics.median(rates), "min": min(rates), "max": max(rates), "rounds": ROUNDS}
-    _keep(f"{states} states, batch {batch}", {**figures, "plain loop": control})
+    keep("table_model.json", f"{states} states, batch {batch}", {**figures, "plain loop": control})
     if batch >= 1024:
         assert statistics.median(rates) >= 1e6, figures
 
@@ -83,13 +81,3 @@ def _plain_rate(transitions: Transitions) -> float:
         targets, counts = outcomes[state * ACTIONS + draw.randrange(ACTIONS)]
         state = draw.choices(targets, counts)[0]
     return 20_000 / (time.process_time() - begin)
-
-
-def _keep(name: str, figures: dict[str, float | int | None]) -> None:
-    """Print the figures, and put them into table_model.json where a folder is named."""
-    print(f"\n{name}: {json.dumps(figures)}")
-    folder = os.environ.get("RL_DISCRETE_RESULTS")
-    if folder:
-        path = Path(folder, "table_model.json")
-        kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        path.write_text(json.dumps({**kept, name: figures}, indent=1) + "\n", encoding="utf-8")
