@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _COLORS = ("ish", "gs", "ink", "mid")
+_HEADROOM = 1.4  # of the y axis, for the legend
 
 
 def write_rollout_chart(result: Mapping[str, Any], path: Path) -> None:
@@ -55,10 +56,10 @@ def rollout_chart(result: Mapping[str, Any]) -> Figure:
         axes.set_xscale("log")
         axes.set_xticks(result["horizons"], labels=[str(step) for step in result["horizons"]])
         axes.minorticks_off()
-        axes.set_ylim(0, None)
+        axes.set_ylim(0, _HEADROOM * axes.get_ylim()[1])
         axes.grid(axis="y")
         axes.set_xlabel("imagined steps")
-        axes.legend(frameon=False, fontsize=7.5)
+        axes.legend(frameon=False, fontsize=7.5, loc="upper left")
     for axes in places[len(draw) :]:
         axes.set_visible(False)
     return figure
@@ -105,6 +106,7 @@ def _events(axes: Axes, result: Mapping[str, Any]) -> None:
     for color, (name, figures) in zip(_COLORS, events.items(), strict=False):
         _curve(axes, result, figures["recall"], f"{name} ({sum(figures['real'])} in truth)", color)
         _curve(axes, result, figures["precision"], "", color, "--")
+    axes.set_yticks([0.0, 0.2, 0.4, 0.6, 0.8, 1.0])
     axes.set_ylim(0, 1.05)
 
 
