@@ -173,6 +173,14 @@ class ModelAgent:
             for name in _COLUMNS:
                 getattr(buffer, name)[: _filled(buffer)] = arrays[BUFFER][name]
 
+    def become(self, parts: Parts) -> None:
+        """Act as the agent that gave these parts; what that one remembered of its past is not needed for it.
+
+        Raises:
+            RunError: weights of another network.
+        """
+        load_parts(self.model, parts.tensors, parts.meta, self._total_steps)
+
     @property
     def _buffer(self) -> ReplayBuffer:
         buffer = vars(self.model)["replay_buffer"]

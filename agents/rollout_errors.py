@@ -39,7 +39,7 @@ BATCH = 50
 """Rollouts side by side: their decoded pictures lie in memory together."""
 _LOOKED_AT = 2000  # real steps from which it is learned what the objects look like
 _ENVS = 4
-_HELD = 6.0  # mean steps for which chance holds an action there
+_HELD = 80  # steps for which chance holds an action there at most
 
 
 def measure_rollouts(

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from rl_discrete.agents.contest import Contest
 from rl_discrete.agents.global_randomness import global_randomness
 from rl_discrete.agents.simple_checks import check_begun, check_envs, resolve
 from rl_discrete.agents.simple_config import SimpleConfig, collections
@@ -134,11 +135,11 @@ def choose_actions(run: SimpleRun) -> NDArray[np.int64]:
     collection = run.config.collection
     if run.agent is None or run.learner is None:
         shares = np.full((run.config.num_envs, run.num_actions), 1.0 / run.num_actions)
-        return run.explorer.choose(shares, run.starting, collection.first_epsilon, 0.0, collection.hold)
+        return run.explorer.choose(shares, run.starting, collection.first_epsilon, 0.0, collection.longest_hold)
     model = run.learner.model
     history = run.replay.history(run.replay.latest(), model.history_length)
     shares, run.memory = run.agent.policy.shares(model.observe(model.reset(history)), run.memory, run.starting)
-    chance = collection.epsilon, collection.entropy_floor, collection.hold
+    chance = collection.epsilon, collection.entropy_floor, collection.longest_hold
     return run.explorer.choose(shares, run.starting, *chance, run.exploring)
 
 
@@ -196,33 +197,33 @@ def fit_world(run: SimpleRun, session: Session, iteration: int) -> None:
 
 
 def train_inside(run: SimpleRun, session: Session, iteration: int) -> None:
-    """Trains the agent in model envs, block by block.
+    """Trains the agent in model envs, block by block; in the last training several, one after the other.
 
     Raises:
         RunError: a loss is not finite.
     """
     if run.trainings > iteration:
         return
-    config, blocks = run.config, blocks_of(run.config, iteration)
-    if run.blocks == 0 and iteration > 0 and run.renews_agents:
-        run.renew_agent()
-    agent = run.agent
-    assert agent is not None
-    every, saved = config.imagination.checkpoint_every, agent.steps
+    config, blocks, agents = run.config, blocks_of(run.config, iteration), run.num_agents
+    every, saved = config.imagination.checkpoint_every, run.imagined_steps
     words = f"training {iteration + 1} of {config.algo} inside, imagined steps"
     with (
-        session.phase(run, "train", words, blocks * config.schedule.block_steps) as task,
+        session.phase(run, "train", words, agents * blocks * config.schedule.block_steps) as task,
         closing(run.model_envs()) as envs,
     ):
         while run.trainings == iteration:
-            seed = derive_seed(config.seed, "imagination", iteration, run.blocks)
-            agent.enter(envs, seed, refitted=run.blocks == 0 and config.world_run is None)
+            if run.blocks == 0 and run.renews_agents and (iteration > 0 or len(run.contest) > 0):
+                run.renew_agent()
+            assert run.agent is not None
+            done = len(run.contest) * blocks + run.blocks
+            seed = derive_seed(config.seed, "imagination", iteration, done)
+            run.agent.enter(envs, seed, refitted=run.blocks == 0 and config.world_run is None)
             rates = learn_block(run)
-            session.progress.update(task, run.blocks * config.schedule.block_steps, describe_rates(rates))
+            session.progress.update(task, (done + 1) * config.schedule.block_steps, describe_rates(rates))
             if finished := run.blocks >= blocks:
-                finish_training(run)
-            due = agent.steps // every > saved // every
-            saved = agent.steps if due else saved
+                finish_agent(run)
+            due = run.imagined_steps // every > saved // every
+            saved = run.imagined_steps if due else saved
             session.boundary(run, due or finished)
 
 
@@ -250,11 +251,28 @@ def learn_block(run: SimpleRun) -> dict[str, float]:
     return rates
 
 
+def finish_agent(run: SimpleRun) -> None:
+    """Ends the time of an agent: what it earned at the end of it; and the training, if it was the last one's."""
+    agent = run.agent
+    assert agent is not None
+    newest = run.imagined[-max(1, round(NEWEST * len(run.imagined))) :]
+    paid = sum(block["reward"] for block in newest) / sum(block["steps"] for block in newest)
+    run.contest.add(paid, rates_of(newest), agent.parts())
+    run.blocks = 0
+    if len(run.contest) == run.num_agents:
+        finish_training(run)
+
+
 def finish_training(run: SimpleRun) -> None:
-    """Ends a training: what the agent earned at the end of it."""
-    newest = max(1, round(NEWEST * len(run.imagined)))
+    """Ends a training: the best paid of its agents is kept."""
+    contest, agent = run.contest, run.agent
+    assert agent is not None
+    if contest.best is not None and contest.winner + 1 < len(contest):
+        agent.become(contest.best)
     if run.config.world_run is not None:
         run.iterations.append({"steps": run.real_steps})
-    run.iterations[-1] |= {"imagined_steps": run.imagined_steps, "imagined": rates_of(run.imagined[-newest:])}
+    run.iterations[-1] |= {"imagined_steps": run.imagined_steps, "imagined": contest.rates[contest.winner]}
+    if len(contest) > 1:
+        run.iterations[-1]["agents"] = contest.rates
     run.log_line(run.step, {f"imagined/{name}": value for name, value in run.iterations[-1]["imagined"].items()})
-    run.trainings, run.blocks = run.trainings + 1, 0
+    run.trainings, run.contest = run.trainings + 1, Contest()

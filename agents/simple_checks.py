@@ -151,7 +151,7 @@ def _check(config: SimpleConfig) -> None:
     ):
         if given not in (usual, chosen):
             raise UsageError(f"the model says {given} and --{flag} says {chosen}: say --{flag} {given}")
-    for name in ("iterations", "first_steps", "imagined_steps", "block_steps"):
+    for name in ("iterations", "first_steps", "imagined_steps", "last_agents", "block_steps"):
         _require(getattr(schedule, name) >= 1, f"schedule.{name}", getattr(schedule, name), ">= 1")
     updates, factor = schedule.fit_updates, schedule.last_imagined_factor
     _require(updates is None or updates >= 1, "schedule.fit_updates", updates, ">= 1")
@@ -160,7 +160,7 @@ def _check(config: SimpleConfig) -> None:
     for name in ("exploring_share", "epsilon", "first_epsilon", "entropy_floor"):
         value = getattr(collection, name)
         _require(0.0 <= value <= 1.0, f"collection.{name}", value, "in [0, 1]")
-    _require(1.0 <= collection.hold < math.inf, "collection.hold", collection.hold, ">= 1")
+    _require(collection.longest_hold >= 1, "collection.longest_hold", collection.longest_hold, ">= 1")
     for name in ("num_envs", "horizon", "checkpoint_every"):
         _require(getattr(imagination, name) >= 1, f"imagination.{name}", getattr(imagination, name), ">= 1")
     life = imagination.half_life

@@ -57,6 +57,10 @@ class ScheduleConfig:
     """Imagined steps of each training of the agent, over all model envs, >= 1; rounded up to whole blocks."""
     last_imagined_factor: float = 1.0
     """How many times as long the last training is as the others, > 0."""
+    last_agents: int = 1
+    """Agents, >= 1, that the last training brings up one after the other, each of fresh weights and for its whole
+    length, so it has no meaning without `fresh_agents` or in a finished model: the one that its imagination pays best
+    at the end is kept. What an agent finds in a model depends on its luck."""
     block_steps: int = 20_000
     """Imagined steps after which all imagined episodes begin anew, >= 1, rounded up to whole rollouts: only there a run
     is saved or stopped."""
@@ -74,9 +78,10 @@ class CollectionConfig:
     first_epsilon: float = 1.0
     """Share of random actions, in [0, 1], before the first fit: there is no agent yet, so the rest is random too, but
     not held."""
-    hold: float = 3.0
-    """Mean steps, >= 1, for which a random action is held: a game whose first reward takes many steps in the same
-    direction is never seen to pay by an agent that turns at random in each."""
+    longest_hold: int = 80
+    """Steps, >= 1, for which a random action is held at most: half as long is four times as likely, so most are held
+    for a step or two. A game whose first reward takes many steps in the same direction, such as Freeway, is never seen
+    to pay by an agent that turns at random in each."""
     entropy_floor: float = 0.1
     """Least entropy of the agent's own actions in the envs that explore, in [0, 1], as a share of that of chance: it is
     mixed with chance where it is surer than that."""

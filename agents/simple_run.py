@@ -13,6 +13,7 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from rl_discrete.agents.collecting import Explorer
+from rl_discrete.agents.contest import Contest
 from rl_discrete.agents.global_randomness import randomness_state
 from rl_discrete.agents.model_agent import ModelAgent
 from rl_discrete.agents.sb3_networks import is_finite
@@ -66,7 +67,9 @@ class SimpleRun:
     earned: Window = field(default_factory=Window)
     """Steps and signs of rewards in the running collection, in the real env."""
     imagined: list[dict[str, float]] = field(default_factory=list)
-    """Steps and signs of imagined rewards, block by block, of the newest training."""
+    """Steps, rewards and their signs in imagination, block by block, of the newest agent."""
+    contest: Contest = field(default_factory=Contest)
+    """The agents of the running training that have finished."""
     iterations: list[dict[str, Any]] = field(default_factory=list)
     """What each iteration measured."""
     seconds: dict[str, float] = field(default_factory=dict)
@@ -105,6 +108,12 @@ class SimpleRun:
         """Whether each training begins with an agent of fresh weights: never where the model stays as it is."""
         return self.config.schedule.fresh_agents and self.config.world_run is None
 
+    @property
+    def num_agents(self) -> int:
+        """Agents of the running training."""
+        last = self.trainings == self.config.schedule.iterations - 1
+        return self.config.schedule.last_agents if last and self.renews_agents else 1
+
     def log_line(self, step: int, values: dict[str, float]) -> None:
         """Writes one line of metrics."""
         self.log.scalars(step, values)
@@ -112,13 +121,15 @@ class SimpleRun:
 
     def add_imagined(self, rewards: NDArray[np.floating[Any]], terminated: Mask, truncated: Mask) -> None:
         """Counts a step of the model envs, (B,) each."""
-        self.rates.add(**count_signs(np.asarray(rewards)), ends=np.count_nonzero(terminated))
+        counts = count_signs(np.asarray(rewards))
+        self.rates.add(**counts, reward=float(np.sum(rewards)), ends=np.count_nonzero(terminated))
 
     def begin_agent(self) -> ModelAgent:
         """An agent with fresh weights for the world model."""
         config = self.config
         arguments = config.policy.arguments.get(config.algo, {})
-        seed, total = derive_seed(config.seed, "agent", self.trainings), total_imagined(config)
+        seed = derive_seed(config.seed, "agent", self.trainings, len(self.contest))
+        total = total_imagined(config)
         if self.renews_agents:
             total = blocks_of(config, self.trainings) * config.schedule.block_steps
         return ModelAgent(
@@ -169,6 +180,8 @@ class SimpleRun:
             tensors |= parts.tensors
             arrays |= parts.arrays
             agent = {**parts.meta, "spec": self.agent.spec.to_json()}
+        finished, contest = self.contest.state()
+        tensors |= finished
         for name, named in tensors.items():
             if name in (WORLD, POLICY) and not is_finite(named):
                 raise RunError(
@@ -188,6 +201,7 @@ class SimpleRun:
             "fits": self.fits,
             "trainings": self.trainings,
             "blocks": self.blocks,
+            "contest": contest,
             "before": self.before,
             "earned": self.earned.totals,
             "imagined": self.imagined,
@@ -206,12 +220,12 @@ class SimpleRun:
 
 
 def total_imagined(config: SimpleConfig) -> int:
-    """Imagined steps of the whole run, before they are rounded up to blocks."""
+    """Imagined steps of one agent that goes on through all trainings, before they are rounded up to blocks."""
     return sum(_wanted_steps(config, training) for training in range(config.schedule.iterations))
 
 
 def blocks_of(config: SimpleConfig, training: int) -> int:
-    """Blocks of one training, counted from 0."""
+    """Blocks of each agent of one training, counted from 0."""
     return -(-_wanted_steps(config, training) // config.schedule.block_steps)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from rl_discrete.agents.collecting import Explorer
+from rl_discrete.agents.contest import Contest
 from rl_discrete.agents.global_randomness import load_randomness
 from rl_discrete.agents.run_checkpoint import earlier_commits, find_checkpoint
 from rl_discrete.agents.simple_config import SimpleConfig
@@ -148,7 +149,7 @@ def _resume(
     run = _assemble(config, envs, replay, log)
     if meta["world"] is not None:
         run.learner = restore_world(config, checkpoint, replay)
-    run.explorer.load_state(meta["explorer"], {name: arrays["acting"][name] for name in ("held", "holding")})
+    run.explorer.load_state(meta["explorer"], {name: arrays["acting"][name] for name in ("held", "left")})
     run.starting = arrays["acting"]["starting"]
     remembered = sorted(name for name in arrays["acting"] if name.startswith("memory_"))
     run.memory = tuple(arrays["acting"][name] for name in remembered) or None
@@ -162,6 +163,7 @@ def _resume(
         run.committed = {**earlier_commits(folder, checkpoint), checkpoint.step: meta["replay"]}
         if restarted.any():
             append_starts(run, observations, restarted)
+    run.contest = Contest.restore(checkpoint.tensors, meta["contest"])
     if meta["agent"] is not None:
         run.agent = run.begin_agent()
         run.agent.load_parts(checkpoint.tensors, arrays, meta["agent"])

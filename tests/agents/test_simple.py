@@ -17,11 +17,13 @@ from safetensors.torch import load_file
 import rl_discrete
 from rl_discrete.agents import simple
 from rl_discrete.agents.algorithms import AgentSpec
-from rl_discrete.agents.collecting import Explorer, raise_entropy
+from rl_discrete.agents.collecting import Explorer, hold_lengths, raise_entropy
+from rl_discrete.agents.contest import Contest
 from rl_discrete.agents.evaluation import evaluate
 from rl_discrete.agents.model_agent import ModelAgent
 from rl_discrete.agents.model_policy import ModelPolicy
 from rl_discrete.agents.sb3_networks import weights_of
+from rl_discrete.agents.sb3_state import Parts
 from rl_discrete.agents.simple import train_simple
 from rl_discrete.agents.simple_checks import resolve
 from rl_discrete.agents.simple_config import (
@@ -181,7 +183,7 @@ def test_a_result_says_how_far_the_world_model_strays(whole: dict[str, Path], tm
 
 def test_imagined_rewards_are_held_against_those_of_an_agent_that_does_not_explore(tmp_path: Path) -> None:
     """Half of the envs do nothing but explore: what they earn stays out of the comparison."""
-    collection = CollectionConfig(epsilon=1.0, hold=1.0, exploring_share=0.5, entropy_floor=0.0)
+    collection = CollectionConfig(epsilon=1.0, longest_hold=1, exploring_share=0.5, entropy_floor=0.0)
     schedule = replace(
         SMALL.schedule, iterations=1, imagined_steps=4096, block_steps=1024, first_steps=40, last_steps=120
     )
@@ -353,6 +355,45 @@ def test_in_a_finished_world_the_agent_goes_on_from_training_to_training(
     assert same(checkpoint(tmp_path / "parts"), checkpoint(undisturbed))
 
 
+@pytest.mark.parametrize("best", [0, 1, 2])
+def test_the_last_training_keeps_the_best_paid_of_its_agents(
+    best: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    finished: list[dict[str, torch.Tensor]] = []
+    add = Contest.add
+
+    def told(contest: Contest, paid: float, rates: dict[str, float], parts: Parts) -> None:
+        finished.append({name: value.clone() for name, value in parts.tensors["policy"].items()})
+        add(contest, 1.0 if len(contest) == best else 0.0, rates, parts)
+
+    monkeypatch.setattr(Contest, "add", told)
+    config = replace(SMALL, schedule=replace(SMALL.schedule, last_agents=3))
+    run = train_simple(config, tmp_path / "run")
+    assert len(finished) == SMALL.schedule.iterations + 2
+    last = finished[-3:]
+    assert not same(last[0], last[1])
+    assert not same(last[1], last[2])
+    assert same(checkpoint(run), last[best])
+    result = json.loads((run / "result.json").read_text())
+    assert result["iterations"][-1]["imagined"] == result["iterations"][-1]["agents"][best]
+    lengths = [blocks_of(config, training) for training in range(SMALL.schedule.iterations)]
+    assert result["imagined_steps"] == (sum(lengths) + 2 * lengths[-1]) * SMALL.schedule.block_steps
+
+
+@pytest.mark.parametrize("block", [2, 3, 4])
+def test_a_run_killed_among_the_last_agents_goes_on_as_if_it_had_not_been(block: int, tmp_path: Path) -> None:
+    schedule = replace(SMALL.schedule, iterations=1, last_agents=2, imagined_steps=2048, block_steps=1024)
+    imagination = replace(SMALL.imagination, checkpoint_every=1024)
+    config = replace(SMALL, schedule=schedule, imagination=imagination)
+    undisturbed = train_simple(config, tmp_path / "whole")
+    with pytest.MonkeyPatch.context() as patch:
+        happen_in(patch, "learn_block", block, die)
+        with pytest.raises(MemoryError):
+            train_simple(config, tmp_path / "parts")
+    train_simple(config, tmp_path / "parts", resume=True)
+    assert same(checkpoint(tmp_path / "parts"), checkpoint(undisturbed))
+
+
 def test_the_last_training_follows_the_length_of_the_others() -> None:
     schedule = ScheduleConfig(iterations=3, imagined_steps=1000, last_imagined_factor=2.5, block_steps=200)
     config = SimpleConfig(schedule=schedule)
@@ -378,23 +419,36 @@ def test_the_agent_of_the_full_size_profile_can_be_made() -> None:
 def test_an_explorer_acts_at_random_as_often_and_as_long_as_it_is_told() -> None:
     explorer, share = Explorer(1000, 4, seed=0), 0.3
     greedy, none = np.eye(4)[np.zeros(1000, np.int64)], np.zeros(1000, np.bool_)
-    drawn = np.stack([explorer.choose(greedy, none, share, 0.0, 5.0) for _ in range(200)])[50:]
+    drawn = np.stack([explorer.choose(greedy, none, share, 0.0, 20) for _ in range(250)])[50:]
     assert np.mean(drawn != 0) == pytest.approx(share * 3 / 4, abs=0.01)
+    mean = (hold_lengths(20) * np.arange(1, 21)).sum()
     kept = np.mean(drawn[1:][drawn[:-1] == 1] == 1)
-    assert kept == pytest.approx(0.8 + 0.2 * share / (share + 5 * (1 - share)) / 4, abs=0.01)
-    alone = np.stack([explorer.choose(greedy, none, share, 0.0, 1.0) for _ in range(100)])
+    assert kept == pytest.approx(1 - 1 / mean + share / (share + mean * (1 - share)) / 4 / mean, abs=0.01)
+    alone = np.stack([explorer.choose(greedy, none, share, 0.0, 1) for _ in range(120)])[20:]
     assert np.mean(alone[1:][alone[:-1] == 1] == 1) == pytest.approx(share / 4, abs=0.01)
-    assert (explorer.choose(greedy, none, 0.0, 0.0, 5.0) == 0).all()
-    explorer.choose(greedy, none, 1.0, 0.0, 1e9)
-    held = explorer.choose(greedy, none, 1.0, 0.0, 1e9)
-    assert (explorer.choose(greedy, none, 1.0, 0.0, 1e9) == held).all()
-    assert (explorer.choose(greedy, ~none, 1.0, 0.0, 1e9) != held).mean() > 0.5  # not across an episode's start
+    assert (explorer.choose(greedy, none, 0.0, 0.0, 20) == 0).all()
+    held = explorer.choose(greedy, none, 1.0, 0.0, 1000)
+    left = explorer.state()[1]["left"]
+    assert np.mean(left == 0) == pytest.approx(hold_lengths(1000)[0], abs=0.05)
+    assert (explorer.choose(greedy, none, 1.0, 0.0, 1000) == held)[left > 0].all()
+    assert (explorer.choose(greedy, ~none, 1.0, 0.0, 1000) != held).mean() > 0.5  # not across an episode's start
     exploring = np.arange(1000) < 500
-    assert (explorer.choose(greedy, none, 1.0, 0.0, 1e9, exploring)[500:] == 0).all()  # what was held is let go
+    assert (explorer.choose(greedy, none, 1.0, 0.0, 1000, exploring)[500:] == 0).all()  # what was held is let go
     explorer = Explorer(1000, 4, seed=0)
-    parted = np.stack([explorer.choose(greedy, none, share, 0.5, 5.0, exploring) for _ in range(50)])
+    parted = np.stack([explorer.choose(greedy, none, share, 0.5, 20, exploring) for _ in range(50)])
     assert (parted[:, 500:] == 0).all()
     assert (parted[:, :500] != 0).any()
+
+
+def test_the_lengths_of_random_actions_follow_a_power_law_that_is_cut() -> None:
+    lengths = hold_lengths(80)
+    assert lengths.sum() == pytest.approx(1.0)
+    assert lengths[[1, 3, 7]] / lengths[[0, 1, 3]] == pytest.approx(0.25)
+    explorer, nobody = Explorer(20_000, 3, seed=1), np.full((20_000, 3), 1 / 3)
+    explorer.choose(nobody, np.zeros(20_000, np.bool_), 1.0, 0.0, 80)
+    left = explorer.state()[1]["left"]
+    assert left.max() < 80
+    assert np.mean(left >= 40) == pytest.approx(lengths[40:].sum(), abs=0.003)
 
 
 def test_entropy_is_raised_to_the_floor_and_no_further() -> None:

@@ -87,7 +87,10 @@ def with_arguments(algo: str, **arguments: Any) -> SimpleConfig:
             "schedule.last_imagined_factor must be > 0, got 0.0",
         ),
         (replace(SHORT, collection=replace(SHORT.collection, epsilon=1.5)), "collection.epsilon must be in [0, 1]"),
-        (replace(SHORT, collection=replace(SHORT.collection, hold=0.5)), "collection.hold must be >= 1, got 0.5"),
+        (
+            replace(SHORT, collection=replace(SHORT.collection, longest_hold=0)),
+            "collection.longest_hold must be >= 1, got 0",
+        ),
         (replace(SHORT, imagination=replace(SHORT.imagination, half_life=0.0)), "imagination.half_life must be > 0"),
         (replace(SHORT, replay_bytes=1), "a replay of 1 bytes is too small for 4 envs"),
     ],
