@@ -127,8 +127,7 @@ class CodeWorldModel:
 
     def codes(self, state: CodeState) -> NDArray[np.uint8]:
         """Bits uint8 (B, L) of the newest frames."""
-        newest = (self._first.history - 1) * self.num_latents
-        return state.seen[:, newest : newest + self.num_latents].to(torch.uint8).numpy()
+        return self._first.newest(state.seen).to(torch.uint8).numpy()
 
     def frames(self, state: CodeState) -> Frames:
         """The newest frames (B, *frame_shape), decoded."""

@@ -3,6 +3,8 @@
 Only the prior over bits and the heads say anything about the world; the trunk gives them a context. That the action
 scales and shifts two layers decided everything in Pong: as a few inputs among hundreds of bits it is ignored, the
 player's own paddle is mispredicted, and an agent trained inside exploits it.
+
+A fresh dynamics expects every bit to stay as it is, and has to learn what changes: of the bits of a frame most do stay.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ from rl_discrete.world_models.config import DynamicsConfig
 from rl_discrete.world_models.outcome_heads import OutcomeHeads, RewardKind
 
 _GAIN = 2.0  # of everything that stands for an action: it is one input among hundreds
+_STAYING = 2.0  # log-odds, at first, that a bit stays as it is
+_QUIET = 0.3  # of what the fresh trunk has to say besides
 
 
 class Injection(nn.Module):
@@ -85,11 +89,17 @@ class CodeDynamics(nn.Module):
         inputs = self.num_latents + self.num_actions
         self.memory = nn.GRUCell(inputs, config.recurrent) if config.recurrent else None
         self.prior: LSTMPrior | FactorisedPrior
+        context_dim = width + self.num_latents
         if config.prior == "lstm":
-            self.prior = LSTMPrior(self.num_latents, 2, config.lstm, width)
+            self.prior = LSTMPrior(self.num_latents, 2, config.lstm, context_dim)
         else:
-            self.prior = FactorisedPrior(self.num_latents, 2, width)
-        self.heads = OutcomeHeads(width, self.num_latents, self.reward_kind, config.outcome_hidden)
+            self.prior = FactorisedPrior(self.num_latents, 2, context_dim)
+        if self.independent is not None and self.independent.from_context is not None:
+            with torch.no_grad():
+                weights = self.independent.from_context.weight  # (L, context_dim)
+                weights[:, :width] *= _QUIET
+                weights[:, width:] = _STAYING * torch.eye(self.num_latents)
+        self.heads = OutcomeHeads(context_dim, self.num_latents, self.reward_kind, config.outcome_hidden)
 
     @property
     def independent(self) -> FactorisedPrior | None:
@@ -109,20 +119,36 @@ class CodeDynamics(nn.Module):
         """What actions (B,) add to the output of the first layer, (B, hidden)."""
         return _GAIN * self.enter_action(actions)  # type: ignore[no-any-return]
 
-    def context(self, seen: Tensor, actions: Tensor, summary: Tensor | None) -> Tensor:
-        """Context float32 (B, hidden) of what comes next.
+    def context(
+        self, seen: Tensor, actions: Tensor, summary: Tensor | None, noise: torch.Generator | None = None
+    ) -> Tensor:
+        """Context float32 (B, hidden + L) of what comes next: what the layers say, and the newest bits, -1 and 1.
 
         Args:
             seen: float32 (B, seen_dim) of zeros and ones.
             actions: int64 (B,), the action taken now.
             summary: float32 (B, recurrent); None where there is none.
+            noise: source of the dropout; None for none of it.
         """
         hidden = self.enter(self.inputs(seen)) + self.action_inputs(actions)
         if self.from_summary is not None and summary is not None:
             hidden = hidden + self.from_summary(summary)
         hidden = self._inject(0, hidden, actions).relu()
-        hidden = hidden + self._inject(1, self.middle(hidden), actions).relu()
-        return hidden + self.last(hidden).relu()  # type: ignore[no-any-return]
+        hidden = self._drop(hidden + self._inject(1, self.middle(hidden), actions).relu(), noise)
+        hidden = self._drop(hidden + self.last(hidden).relu(), noise)
+        return torch.cat((hidden, 2.0 * self.newest(seen) - 1.0), 1)
+
+    def newest(self, seen: Tensor) -> Tensor:
+        """The bits (B, L) of the newest frame of what was seen."""
+        end = self.history * self.num_latents
+        return seen[:, end - self.num_latents : end]
+
+    def _drop(self, hidden: Tensor, noise: torch.Generator | None) -> Tensor:
+        dropout = self.config.dropout
+        if noise is None or dropout == 0.0:
+            return hidden
+        kept = torch.rand(hidden.shape, generator=noise) >= dropout
+        return hidden * kept / (1.0 - dropout)
 
     def _inject(self, which: int, hidden: Tensor, actions: Tensor) -> Tensor:
         return self.injections[which](hidden, actions) if self.injections else hidden
@@ -177,6 +203,8 @@ def check_dynamics(config: DynamicsConfig) -> None:
             raise UsageError(f"{name} must be >= 1, got {getattr(config, name)}")
     if config.recurrent < 0 or config.burn_in < 0:
         raise UsageError(f"recurrent and burn_in must be >= 0, got {config.recurrent} and {config.burn_in}")
+    if not 0.0 <= config.dropout < 1.0:
+        raise UsageError(f"dropout must be in [0, 1), got {config.dropout}")
     if not 0.0 <= config.temperature < float("inf"):
         raise UsageError(f"temperature must be >= 0 and finite, got {config.temperature}")
     if not 1 <= config.ensemble <= 3:

@@ -140,7 +140,7 @@ def rollout_losses(
     num_steps = rollout.actions.shape[1]
     for step in range(num_steps):
         actions, codes = rollout.actions[:, step], rollout.codes[:, step]
-        context = dynamics.context(seen, actions, summary)
+        context = dynamics.context(seen, actions, summary, noise)
         nats = _code_nats(prior, codes, None if rollout.soft is None else rollout.soft[:, step], context, noise)
         rewards, ends = dynamics.heads(context, flips(codes.float()))
         first = step == 0  # the only step by whose outcome the start was chosen

@@ -67,7 +67,8 @@ class FrozenDynamics:
             hidden.addmm_(summary, self._from_summary)
         hidden = _inject(self._first, hidden, actions).relu_()
         hidden.add_(_inject(self._second, torch.addmm(self._middle[0], hidden, self._middle[1]), actions).relu_())
-        return hidden.add_(torch.addmm(self._last[0], hidden, self._last[1]).relu_())
+        hidden.add_(torch.addmm(self._last[0], hidden, self._last[1]).relu_())
+        return torch.cat((hidden, 2.0 * self.dynamics.newest(seen) - 1.0), 1)
 
     @torch.no_grad()
     def step(self, seen: Tensor, actions: Tensor, summary: Tensor | None, noise: Tensor) -> Imagined:

@@ -80,6 +80,9 @@ class DynamicsConfig:
     """Frames, >= 1, whose bits the network and the agent see; with the actions between them."""
     hidden: int = 512
     """Width of its three layers, >= 1."""
+    dropout: float = 0.2
+    """Share of the numbers in the last two layers, in [0, 1), that a fit leaves out at random: a replay is seen a
+    hundred times, and is learned by heart without."""
     inject_actions: bool = True
     """Whether the action scales and shifts two layers, besides being an input. Without it, it is soon ignored."""
     recurrent: int = 128

@@ -13,6 +13,7 @@ import torch
 from rl_discrete.data.history import History
 from rl_discrete.latents.config import ConditionalLSTMConfig
 from rl_discrete.runs.errors import UsageError
+from rl_discrete.runs.seeding import make_generator
 from rl_discrete.world_models.code import CodeWorldModel
 from rl_discrete.world_models.code_dynamics import CodeDynamics
 from rl_discrete.world_models.code_imagination import FrozenDynamics
@@ -157,8 +158,34 @@ def test_only_rewards_and_ends_are_random_at_temperature_0() -> None:
     assert CodeWorldModel(BitsCodec(), [fresh(outcomes="likeliest")]).noise_dim == 0
 
 
+@pytest.mark.parametrize("prior", ["lstm", "factorised"])
+def test_fresh_weights_expect_every_bit_to_stay(prior: str) -> None:
+    dynamics = fresh(prior=prior, outcomes="likeliest")
+    model = CodeWorldModel(BitsCodec(), [dynamics])
+    state = model.reset(histories(50))
+    step = model.step(state, np.arange(50) % ACTIONS, np.zeros((50, 0), np.float32))
+    np.testing.assert_array_equal(model.codes(step.state), model.codes(state))
+
+
+def test_dropout_is_a_fit_s_alone_and_comes_from_its_generator() -> None:
+    dynamics = fresh(dropout=0.5)
+    seen, summary = dynamics.look(torch.rand(8, 2, CELLS).round(), torch.zeros(8, 2).long(), torch.ones(8, 2).bool())
+    actions = torch.arange(8) % ACTIONS
+    first, second = (dynamics.context(seen, actions, summary, make_generator(seed, "noise")) for seed in (0, 0))
+    whole = dynamics.train().context(seen, actions, summary)
+    assert torch.equal(first, second)
+    assert torch.equal(whole, dynamics.eval().context(seen, actions, summary))
+    hidden = slice(None, SMALL["hidden"])
+    assert (first[:, hidden] == 0.0).float().mean() > (whole[:, hidden] == 0.0).float().mean() + 0.1
+    assert torch.equal(first[:, SMALL["hidden"] :], whole[:, SMALL["hidden"] :])
+
+
 def test_an_ensemble_doubts_where_its_members_disagree(coded: CodedReplay) -> None:
     members = [fresh(seed, disagreement=1, outcomes="likeliest") for seed in (0, 1)]
+    for member in members:
+        assert member.independent is not None
+        assert member.independent.from_context is not None
+        torch.nn.init.normal_(member.independent.from_context.weight)
     history, actions = histories(50), np.arange(50) % ACTIONS
     none = np.zeros((50, 0), np.float32)
     agreeing = CodeWorldModel(BitsCodec(), [members[0], members[0]])
