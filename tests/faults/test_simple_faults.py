@@ -88,6 +88,10 @@ def with_arguments(algo: str, **arguments: Any) -> SimpleConfig:
         ),
         (replace(SHORT, collection=replace(SHORT.collection, epsilon=1.5)), "collection.epsilon must be in [0, 1]"),
         (
+            replace(SHORT, schedule=replace(SHORT.schedule, last_agents=0)),
+            "schedule.last_agents must be >= 1, got 0",
+        ),
+        (
             replace(SHORT, collection=replace(SHORT.collection, longest_hold=0)),
             "collection.longest_hold must be >= 1, got 0",
         ),
